@@ -1,0 +1,20 @@
+"""Child registries of mmengine's, scope ``flmm_plugin``.
+
+With ``default_scope = 'flmm_plugin'`` mmengine imports this module by itself, and each registry imports its
+``locations`` when a type is first looked up, so that no config needs ``custom_imports``.
+"""
+
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
+from mmengine.registry import Registry
+
+MODELS = Registry('model', parent=MMENGINE_MODELS, locations=['flmm_plugin.models'])
+DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, locations=['flmm_plugin.datasets'])
+TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, locations=['flmm_plugin.datasets.transforms'])
+METRICS = Registry('metric', parent=MMENGINE_METRICS, locations=['flmm_plugin.evaluation'])
+HOOKS = Registry('hook', parent=MMENGINE_HOOKS, locations=['flmm_plugin.engine'])
+VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, locations=['flmm_plugin.visualization'])

@@ -1,0 +1,93 @@
+"""Small dataclasses that travel between datasets, LMM adapters and the model.
+
+Shape shorthand: N tokens, P phrases, L layers, H heads, D hidden width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of the text. ``phrase`` is the index of the phrase it grounds, -1 for text that grounds nothing.
+
+    Several segments may carry the same index: their tokens are averaged together.
+    """
+
+    text: str
+    phrase: int = -1
+
+
+@dataclass(frozen=True)
+class Region:
+    """The part of a padded input image that shows the image, in pixels of that padded image."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    padded_height: int
+    padded_width: int
+
+    def crop(self, maps: Tensor) -> Tensor:
+        """Crop ``(..., H, W)`` maps of the whole padded image to this region.
+
+        Rounding is the authors': offsets ``int(top * H / padded)``, sizes ``int(size * H / padded + 0.5)``.
+        """
+        rows, cols = maps.shape[-2:]
+        top = int(self.top * rows / self.padded_height)
+        left = int(self.left * cols / self.padded_width)
+        height = int(self.height * rows / self.padded_height + 0.5)
+        width = int(self.width * cols / self.padded_width + 0.5)
+        return maps[..., top : top + height, left : left + width]
+
+
+@dataclass(frozen=True)
+class ImageGrid:
+    """Where one grid of image tokens lies in the sequence.
+
+    ``columns``: (height * width,) int64 positions of the grid's tokens after expansion, in row-major order.
+    ``region``: the part of the grid's image that shows the picture; None when all of it does.
+    """
+
+    columns: Tensor
+    height: int
+    width: int
+    region: Region | None = None
+
+
+@dataclass
+class LMMInputs:
+    """One sample, ready for a frozen LMM.
+
+    ``input_ids``: (N,) int64, the image token already expanded to the image's tokens.
+    ``phrase_ids``: (N,) int64, index of the phrase a token belongs to, -1 elsewhere (image tokens are -1).
+    ``vision``: keyword arguments of the LMM's forward pass (``pixel_values``, ``image_sizes`` ...), leading axis = images.
+    ``grids``: the image grids whose attention maps are stacked, coarse first.
+    ``target_size``: (height, width) of the picture at the LMM's resolution; ground truth is resized (nearest) to it first.
+    """
+
+    input_ids: Tensor
+    phrase_ids: Tensor
+    vision: dict[str, Tensor]
+    grids: tuple[ImageGrid, ...]
+    target_size: tuple[int, int]
+
+    @property
+    def num_phrases(self) -> int:
+        return int(self.phrase_ids.max()) + 1 if self.phrase_ids.numel() else 0
+
+
+@dataclass
+class LMMOutputs:
+    """What grounding keeps of one sample's forward pass.
+
+    ``attention_maps``: (P, C, h, w) fp32, C = L * H for each grid, grids stacked along C.
+    ``hidden_states``: (L, N, D) the last L hidden states (embeddings excluded), or None when no text prompt needs them.
+    """
+
+    attention_maps: Tensor
+    hidden_states: Tensor | None = None
