@@ -1,0 +1,120 @@
+"""Referring expressions in the layout of RefCOCO, RefCOCO+ and RefCOCOg."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from flmm_plugin.datasets.base import GroundingDataset, load_json, lookup
+from flmm_plugin.datasets.safe_pickle import load_plain_pickle
+from flmm_plugin.errors import DataError
+from flmm_plugin.registry import DATASETS
+from flmm_plugin.structures import Segment
+
+ARRANGEMENTS = ('concat', 'independent')
+SENTENCES = ('first_sentence', 'all_sentences', 'random_sentence')
+
+
+@DATASETS.register_module()
+class RefCOCODataset(GroundingDataset):
+    """RefCOCO/+/g: COCO instances and a pickle of references, in MMDetection's layout.
+
+    ``ann_file``: COCO instances JSON; ``split_file``: the references (``refs(unc).p``; ``refs(umd).p`` for RefCOCOg);
+    ``split``: 'train', 'val', 'testA', 'testB' or 'test', whichever the split file has.
+
+    ``protocol`` is 'ARRANGEMENT/SENTENCES'. Results of different protocols cannot be compared, so that it is part of
+    every result's name:
+
+    - 'concat': one sample is one image, all its expressions in one answer, each followed by "." (the authors' way);
+      'independent': one sample is one expression.
+    - 'first_sentence', 'all_sentences': of each reference; 'random_sentence': another one at each access, for training.
+
+    Text is the ``raw`` sentence in lower case, as in :class:`mmdet.datasets.RefCocoDataset`. Unlike that class,
+    it draws its random sentence at each access instead of once for all, and reads the pickle without running it.
+    """
+
+    extra_files = ('split_file',)
+    remedy = (
+        'It needs instances.json and refs(unc).p of RefCOCO and the images of COCO train2014, '
+        'or a folder written by tools/make_scenes.py.'
+    )
+
+    def __init__(
+        self,
+        *,
+        ann_file: str,
+        split_file: str,
+        split: str = 'train',
+        protocol: str = 'concat/first_sentence',
+        **kwargs: Any,
+    ) -> None:
+        arrangement, _, sentences = protocol.partition('/')
+        if arrangement not in ARRANGEMENTS or sentences not in SENTENCES:
+            raise ValueError(f'protocol={protocol!r}: expected one of {ARRANGEMENTS}, "/" and one of {SENTENCES}')
+        self.split_file = split_file
+        self.split = split
+        self.protocol = protocol
+        self.arrangement, self.sentences = arrangement, sentences
+        super().__init__(ann_file=ann_file, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        instances = load_json(self.ann_file)
+        images = {image['id']: image for image in instances['images']}
+        annotations = {annotation['id']: annotation for annotation in instances['annotations']}
+        refs = load_plain_pickle(self.split_file)
+        targets: dict[int, list[dict]] = {}
+        for ref in refs:
+            if ref['split'] == self.split:
+                targets.setdefault(ref['image_id'], []).append(self._target(ref, annotations))
+        if not targets:
+            splits = ', '.join(sorted({ref['split'] for ref in refs}))
+            raise DataError(f'{self.split_file} has no reference of split {self.split!r}; it has: {splits}.')
+        samples = []
+        for image_id, image_targets in targets.items():
+            samples += self._samples(lookup(images, image_id, 'image', self.ann_file), image_targets)
+        return samples
+
+    def _target(self, ref: dict, annotations: dict[int, dict]) -> dict:
+        sentences = [sentence['raw'].lower() for sentence in ref['sentences']]
+        if not sentences:
+            raise DataError(f'{self.split_file}: reference {ref["ref_id"]} has no sentence.')
+        annotation = lookup(annotations, ref['ann_id'], 'annotation', self.ann_file)
+        return dict(
+            ref_id=ref['ref_id'],
+            sentences=sentences[:1] if self.sentences == 'first_sentence' else sentences,
+            segmentations=[annotation['segmentation']],
+            source=f'{self.ann_file}: annotation {annotation["id"]} of image {ref["image_id"]}',
+        )
+
+    def _samples(self, image: dict, targets: list[dict]) -> list[dict]:
+        """One sample of all targets, or one for each expression."""
+        prefix = f'{self.name or self.split}/{image["id"]}'
+        if self.arrangement == 'concat':
+            return [self.sample(image, prefix, self.protocol, targets=targets)]
+        samples = []
+        for target in targets:
+            texts = target['sentences']
+            choices = [texts] if self.sentences == 'random_sentence' else [[text] for text in texts]
+            for number, sentences in enumerate(choices):
+                single = dict(target, sentences=sentences)
+                samples.append(
+                    self.sample(image, f'{prefix}/{target["ref_id"]}/{number}', self.protocol, targets=[single])
+                )
+        return samples
+
+    def get_data_info(self, idx: int) -> dict:
+        """The sample ``idx``; its sentences are drawn now if they are to be random."""
+        info = super().get_data_info(idx)
+        phrases = []
+        for target in info.pop('targets'):
+            sentences = target['sentences']
+            if self.sentences == 'random_sentence':
+                sentences = [random.choice(sentences)]
+            for text in sentences:
+                origin = {key: target[key] for key in ('segmentations', 'source')}
+                phrases.append(dict(text=text, is_thing=True, is_plural=False, **origin))
+        info['phrases'] = phrases
+        info['segments'] = []
+        for index, phrase in enumerate(phrases):
+            info['segments'] += [Segment(phrase['text'], index), Segment('.')]
+        return info

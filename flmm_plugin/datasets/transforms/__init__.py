@@ -1,0 +1,5 @@
+from flmm_plugin.datasets.transforms.formatting import PackGroundingInputs
+from flmm_plugin.datasets.transforms.loading import LoadImageRGB
+from flmm_plugin.datasets.transforms.masks import LoadGroundingMasks
+
+__all__ = ['LoadGroundingMasks', 'LoadImageRGB', 'PackGroundingInputs']

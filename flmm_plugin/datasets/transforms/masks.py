@@ -1,0 +1,88 @@
+"""Decoding the masks of phrases: COCO polygons and RLE, panoptic ids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet.structures.mask import BitmapMasks
+from pycocotools import mask as coco_mask
+
+from flmm_plugin.datasets.transforms.loading import read_rgb
+from flmm_plugin.errors import DataError
+from flmm_plugin.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadGroundingMasks(BaseTransform):
+    """Decode the mask of each phrase; adds ``gt_masks``, an mmdet ``BitmapMasks`` of (P, H, W).
+
+    A phrase with ``segmentations`` (COCO polygons or RLE) or ``segment_ids`` (ids in the PNG file ``seg_map_path``)
+    gets the union of what it names. Phrases sharing an annotation share the work. A mask without a pixel is an error.
+    """
+
+    def __init__(self, backend_args: dict[str, Any] | None = None) -> None:
+        self.backend_args = backend_args
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        height, width = results['ori_shape']
+        if 'seg_map_path' in results:
+            masks = self._panoptic(results)
+        else:
+            masks = _united(results['phrases'], height, width)
+        results['gt_masks'] = BitmapMasks(np.stack(masks), height, width)
+        return results
+
+    def _panoptic(self, results: dict[str, Any]) -> list[np.ndarray]:
+        path = results['seg_map_path']
+        ids = read_panoptic_ids(path, self.backend_args)
+        if ids.shape != results['ori_shape']:
+            raise DataError(f'{path} is {ids.shape}, its image {results["ori_shape"]} (H, W).')
+        return [_segments_mask(ids, phrase, path) for phrase in results['phrases']]
+
+
+def read_panoptic_ids(path: str, backend_args: dict[str, Any] | None = None) -> np.ndarray:
+    """Ids of a panoptic PNG, (H, W) int32: R + 256 G + 65536 B."""
+    rgb = read_rgb(path, backend_args).astype(np.int32)
+    return rgb[..., 0] + 256 * rgb[..., 1] + 65536 * rgb[..., 2]
+
+
+def decode_segmentation(segmentation: list | dict, height: int, width: int) -> np.ndarray:
+    """A COCO ``segmentation``: polygons, RLE with a list of counts, or compressed RLE -> (H, W) uint8, 0 or 1."""
+    if isinstance(segmentation, dict) and not isinstance(segmentation['counts'], list):
+        return coco_mask.decode(segmentation)
+    encoded = coco_mask.frPyObjects(segmentation, height, width)
+    return coco_mask.decode(coco_mask.merge(encoded) if isinstance(encoded, list) else encoded)
+
+
+def _united(phrases: list[dict[str, Any]], height: int, width: int) -> list[np.ndarray]:
+    decoded: dict[int, np.ndarray] = {}
+    for phrase in phrases:
+        key = id(phrase['segmentations'])
+        if key not in decoded:
+            decoded[key] = _united_mask(phrase, height, width)
+    return [decoded[id(phrase['segmentations'])] for phrase in phrases]
+
+
+def _united_mask(phrase: dict[str, Any], height: int, width: int) -> np.ndarray:
+    try:
+        masks = [decode_segmentation(segmentation, height, width) for segmentation in phrase['segmentations']]
+        mask = np.bitwise_or.reduce(masks)
+    except Exception as error:  # pycocotools raises many kinds for malformed input
+        raise DataError(f'{phrase["source"]}: the segmentation cannot be decoded: {error}') from error
+    if mask.shape != (height, width):
+        raise DataError(f'{phrase["source"]}: the RLE is {mask.shape}, the image {(height, width)} (H, W).')
+    if not mask.any():
+        raise DataError(f'{phrase["source"]}: the mask has no pixel inside the image of {height} x {width}.')
+    return mask
+
+
+def _segments_mask(id_map: np.ndarray, phrase: dict[str, Any], path: str) -> np.ndarray:
+    mask = np.zeros(id_map.shape, dtype=np.uint8)
+    for segment_id in phrase['segment_ids']:
+        part = id_map == segment_id
+        if not part.any():
+            raise DataError(f'{path} has no pixel of segment {segment_id} ({phrase["source"]}).')
+        mask |= part
+    return mask
