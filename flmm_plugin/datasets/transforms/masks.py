@@ -27,10 +27,7 @@ class LoadGroundingMasks(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         height, width = results['ori_shape']
-        if 'seg_map_path' in results:
-            masks = self._panoptic(results)
-        else:
-            masks = _united(results['phrases'], height, width)
+        masks = self._panoptic(results) if 'seg_map_path' in results else _united(results['phrases'], height, width)
         results['gt_masks'] = BitmapMasks(np.stack(masks), height, width)
         return results
 

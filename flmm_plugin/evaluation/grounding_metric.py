@@ -1,0 +1,100 @@
+"""What the metrics share: overlaps of each phrase, collected over ranks, grouped by data set and protocol."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from torch import Tensor
+
+
+@dataclass
+class Overlaps:
+    """What the metrics need to know of P phrases, each field (P,)."""
+
+    intersections: np.ndarray  # int64, pixels
+    unions: np.ndarray  # int64, pixels
+    is_thing: np.ndarray  # bool
+    is_plural: np.ndarray  # bool
+
+    @property
+    def ious(self) -> np.ndarray:
+        """(P,) float64; 0 where prediction and truth are both empty, as in mmdet's ``RefSegMetric``."""
+        return self.intersections / np.maximum(self.unions, 1)
+
+    @staticmethod
+    def concatenate(parts: Sequence[Overlaps]) -> Overlaps:
+        names = ('intersections', 'unions', 'is_thing', 'is_plural')
+        return Overlaps(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def overlaps(predicted: Tensor, truth: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Intersection and union in pixels of (P, H, W) bool masks -> two (P,) int64 arrays."""
+    truth = truth.to(predicted.device)
+    intersections = (predicted & truth).flatten(1).sum(1)
+    unions = (predicted | truth).flatten(1).sum(1)
+    return intersections.cpu().numpy(), unions.cpu().numpy()
+
+
+class GroundingMetric(BaseMetric):
+    """Base of the metrics on grounded phrases.
+
+    ``field``: 'masks' (refined), or 'coarse_masks' (the mask head alone), whose results are prefixed '..._coarse'.
+
+    A metric uses the samples whose protocol it knows and skips the others, so that one run can test a
+    ``ConcatDataset`` of narratives and expressions with one metric for each. Results are named
+    ``PREFIX/[DATA SET/]PROTOCOL/METRIC`` and are fractions in [0, 1].
+    """
+
+    def __init__(self, field: str = 'masks', prefix: str | None = None, **kwargs: Any) -> None:
+        if field not in ('masks', 'coarse_masks'):
+            raise ValueError(f"field={field!r}: expected 'masks' or 'coarse_masks'")
+        suffix = '_coarse' if field == 'coarse_masks' else ''
+        super().__init__(prefix=prefix or f'{self.default_prefix}{suffix}', **kwargs)
+        self.field = field
+
+    @abstractmethod
+    def accepts(self, protocol: str) -> bool:
+        """Whether samples of this protocol are evaluated here."""
+
+    @abstractmethod
+    def measure(self, group: Overlaps) -> dict[str, float]:
+        """Metrics of the phrases of one data set and protocol."""
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep the overlaps of each sample.
+
+        Every sample leaves one result, a skipped one None: mmengine interleaves the results of the ranks and cuts off
+        what the sampler added to fill the last round, which goes wrong if ranks skip differently.
+        """
+        for sample in data_samples:
+            if not self.accepts(sample['protocol']):
+                self.results.append(None)
+                continue
+            truth = sample['gt_instances']
+            counts = overlaps(sample['pred_instances'][self.field].bool(), truth['masks'].bool())
+            flags = (truth['is_thing'].cpu().numpy(), truth['is_plural'].cpu().numpy())
+            group = '/'.join(filter(None, (sample.get('dataset_name'), sample['protocol'])))
+            self.results.append((group, Overlaps(*counts, *flags)))
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        groups: dict[str, list[Overlaps]] = defaultdict(list)
+        for result in results:
+            if result is not None:
+                groups[result[0]].append(result[1])
+        metrics = {}
+        for group, parts in groups.items():
+            merged = Overlaps.concatenate(parts)
+            print_log(
+                f'{self.prefix}/{group}: {len(merged.unions)} phrases of {len(parts)} samples '
+                f'({len(results)} tested in all)',
+                logger='current',
+            )
+            metrics.update({f'{group}/{name}': float(value) for name, value in self.measure(merged).items()})
+        return metrics
