@@ -1,11 +1,11 @@
 """Small dataclasses that travel between datasets, LMM adapters and the model.
 
-Shape shorthand: N tokens, P phrases, L layers, H heads, D hidden width.
+Shape shorthand: N tokens, T phrase tokens, P phrases, L layers, H heads, D hidden width.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -58,16 +58,35 @@ class ImageGrid:
     width: int
     region: Region | None = None
 
+    def shift(self, offset: int) -> ImageGrid:
+        """The same grid, its tokens ``offset`` positions later."""
+        return replace(self, columns=self.columns + offset)
 
-@dataclass
+
+@dataclass(frozen=True)
+class ImageInputs:
+    """What an LMM adapter makes of one image.
+
+    ``vision``: keyword arguments of the LMM's forward pass (``pixel_values``, ``image_sizes`` ...), images first.
+    ``num_tokens``: how many tokens the image takes in the sequence.
+    ``grids``: its grids, coarse first, columns counted from the image's first token.
+    ``target_size``: (height, width) of the picture at the LMM's resolution; targets are resized (nearest) to it first.
+    """
+
+    vision: dict[str, Tensor]
+    num_tokens: int
+    grids: tuple[ImageGrid, ...]
+    target_size: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class LMMInputs:
     """One sample, ready for a frozen LMM.
 
     ``input_ids``: (N,) int64, the image token already expanded to the image's tokens.
     ``phrase_ids``: (N,) int64, index of the phrase a token belongs to, -1 elsewhere (image tokens are -1).
-    ``vision``: keyword arguments of the LMM's forward pass (``pixel_values``, ``image_sizes`` ...), leading axis = images.
-    ``grids``: the image grids whose attention maps are stacked, coarse first.
-    ``target_size``: (height, width) of the picture at the LMM's resolution; ground truth is resized (nearest) to it first.
+    ``vision``, ``target_size``: as in :class:`ImageInputs`.
+    ``grids``: the image grids whose attention maps are stacked, coarse first, columns counted from the first token.
     """
 
     input_ids: Tensor
@@ -78,16 +97,28 @@ class LMMInputs:
 
     @property
     def num_phrases(self) -> int:
-        return int(self.phrase_ids.max()) + 1 if self.phrase_ids.numel() else 0
+        return int(self.phrase_ids.max()) + 1
+
+    @property
+    def phrase_rows(self) -> Tensor:
+        """(T,) int64 positions of the tokens that belong to a phrase."""
+        return (self.phrase_ids >= 0).nonzero().flatten()
+
+    @property
+    def finest_grid(self) -> ImageGrid:
+        """The grid whose size the attention maps have."""
+        return max(self.grids, key=lambda grid: grid.height * grid.width)
 
 
-@dataclass
+@dataclass(frozen=True)
 class LMMOutputs:
     """What grounding keeps of one sample's forward pass.
 
     ``attention_maps``: (P, C, h, w) fp32, C = L * H for each grid, grids stacked along C.
-    ``hidden_states``: (L, N, D) the last L hidden states (embeddings excluded), or None when no text prompt needs them.
+    ``hidden_states``: (L, T, D) the last L hidden states (embeddings excluded) of ``T`` tokens.
+    ``phrase_ids``: (T,) int64 the phrase of each of these tokens.
     """
 
     attention_maps: Tensor
-    hidden_states: Tensor | None = None
+    hidden_states: Tensor
+    phrase_ids: Tensor

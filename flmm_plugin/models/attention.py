@@ -1,0 +1,178 @@
+"""Streaming capture of the attention that phrase tokens pay to image tokens.
+
+While a forward pass runs inside :func:`select_attention`, every attention layer runs the ordinary SDPA kernel and
+computes, besides, the softmaxed attention of the selected rows only. The full ``(N, N)`` matrix never exists.
+
+Shape shorthand: B samples, H query heads, G key/value heads, N keys, Q queries, D head width, T phrase tokens,
+P phrases, C image columns, L layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+# transformers picks kernels and checks by substring: it must contain "sdpa", and neither "flash" nor "/".
+ATTENTION_NAME = 'flmm_sdpa'
+
+
+@dataclass(frozen=True)
+class AttentionSelection:
+    """Which part of one sample's attention is kept.
+
+    ``rows``: (T,) int64 absolute positions of the phrase tokens; ``phrases``: (T,) int64 the phrase of each, in
+    ``0..num_phrases-1``; ``columns``: (C,) int64 absolute positions of the image tokens.
+    """
+
+    rows: Tensor
+    phrases: Tensor
+    columns: Tensor
+    num_phrases: int
+
+    def averaging(self, device: torch.device) -> Tensor:
+        """(P, T) fp32 matrix that averages the rows of each phrase."""
+        members = self.phrases.to(device) == torch.arange(self.num_phrases, device=device)[:, None]
+        return members / members.sum(dim=1, keepdim=True)
+
+
+@dataclass
+class AttentionCapture:
+    """What the layers reported: ``layers[l][b]`` is (P, H, C) fp32."""
+
+    selections: Sequence[AttentionSelection]
+    layers: dict[int, list[Tensor]] = field(default_factory=dict)
+
+    def maps(self, sample: int) -> Tensor:
+        """(P, L, H, C) fp32 attention of one sample, averaged over the tokens of each phrase."""
+        return torch.stack([self.layers[layer][sample] for layer in sorted(self.layers)], dim=1)
+
+    def report(self, layer: int, maps: list[Tensor]) -> None:
+        if layer in self.layers:
+            raise RuntimeError(f'layer {layer} reported its attention twice: run one forward pass per capture')
+        self.layers[layer] = maps
+
+
+_active: ContextVar[AttentionCapture | None] = ContextVar('flmm_attention_capture', default=None)
+
+
+@contextmanager
+def select_attention(selections: Sequence[AttentionSelection], num_layers: int) -> Iterator[AttentionCapture]:
+    """Capture the selected attention of the forward pass run inside the block.
+
+    Args:
+        selections: one entry a sample of the batch.
+        num_layers: how many attention layers must report.
+
+    Raises:
+        RuntimeError: when the block ends and a layer did not report.
+    """
+    capture = AttentionCapture(selections)
+    token = _active.set(capture)
+    try:
+        yield capture
+    finally:
+        _active.reset(token)
+    missing = sorted(set(range(num_layers)) - set(capture.layers))
+    if missing:
+        raise RuntimeError(
+            f'attention layers {missing} of {num_layers} did not report: this LMM does not route them through '
+            f"transformers' attention interface. Load it with attn_implementation={ATTENTION_NAME!r} for the text "
+            'model, or use a transformers release whose modelling code supports the interface.'
+        )
+
+
+def attend_selected(
+    selection: AttentionSelection,
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None,
+    scaling: float,
+    causal: bool,
+) -> Tensor:
+    """Softmaxed attention of one sample's selected rows, averaged over each phrase.
+
+    Args:
+        query: (H, Q, D) and ``key``: (G, N, D), after rotary embedding. With a cache the Q queries are the last of N.
+        mask: None, or (1 or H, Q, >=N), additive float or bool (True = may attend).
+        causal: hide the keys after each row where ``mask`` is None.
+
+    Returns:
+        (P, H, C) fp32.
+    """
+    num_keys = key.shape[1]
+    rows = selection.rows.to(query.device)
+    local = rows - (num_keys - query.shape[1])
+    # Heads that share a key are stacked along the rows, so that the keys are never repeated.
+    queries = query[:, local].unflatten(0, (key.shape[0], -1))
+    scores = queries.flatten(1, 2) @ key.transpose(1, 2)
+    scores = scores.unflatten(1, (-1, len(rows))).flatten(0, 1).float() * scaling
+    if mask is not None:
+        visible = mask[:, local, :num_keys]
+        scores = scores.masked_fill(~visible, -torch.inf) if mask.dtype == torch.bool else scores + visible
+    elif causal:
+        hidden = torch.arange(num_keys, device=rows.device) > rows[:, None]
+        scores = scores.masked_fill(hidden, -torch.inf)
+    probabilities = scores.softmax(dim=-1)[..., selection.columns.to(query.device)]
+    return torch.einsum('pt,htc->phc', selection.averaging(query.device), probabilities)
+
+
+def capturing_sdpa(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    is_causal: bool | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """The attention function registered with transformers: SDPA, plus a report to the active capture.
+
+    ``query`` (B, H, Q, D), ``key`` and ``value`` (B, G, N, D); the signature is transformers'.
+    """
+    capture = _active.get()
+    if capture is not None:
+        for name in ('softcap', 's_aux', 'position_bias'):
+            if kwargs.get(name) is not None:
+                raise NotImplementedError(f'attention with {name} cannot be captured exactly')
+        if len(query) != len(capture.selections):
+            raise ValueError(f'{len(capture.selections)} selections for a batch of {len(query)} samples')
+        causal = getattr(module, 'is_causal', True) if is_causal is None else is_causal
+        masks = [None] * len(query) if attention_mask is None else attention_mask.expand(len(query), -1, -1, -1)
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        capture.report(
+            module.layer_idx,
+            [
+                attend_selected(selection, query[b], key[b], masks[b], scale, causal)
+                for b, selection in enumerate(capture.selections)
+            ],
+        )
+    return sdpa_attention_forward(
+        module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs
+    )
+
+
+def register_attention() -> None:
+    """Make :data:`ATTENTION_NAME` known to transformers (4.48 to 5.x); called on import."""
+    if isinstance(ALL_ATTENTION_FUNCTIONS, dict):  # up to 4.50
+        ALL_ATTENTION_FUNCTIONS[ATTENTION_NAME] = capturing_sdpa
+    else:
+        ALL_ATTENTION_FUNCTIONS.register(ATTENTION_NAME, capturing_sdpa)
+    try:
+        from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
+    except ImportError:  # before 4.53 the modelling code builds its masks itself
+        return
+    # Without it the mask of an unknown attention function silently becomes None.
+    ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION_NAME, sdpa_mask)
+
+
+register_attention()

@@ -1,0 +1,211 @@
+"""F-LMM: a frozen LMM's attention becomes masks (arXiv 2406.05821).
+
+Shape shorthand: P phrases, L layers, T phrase tokens, D hidden width of the LMM, (H, W) image size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mmengine.model import BaseDataPreprocessor, BaseModel
+from mmengine.structures import BaseDataElement, InstanceData
+from torch import Tensor, nn
+
+from flmm_plugin.models.losses import MaskLosses, resize_targets
+from flmm_plugin.models.refiners.sam import upsample_masks
+from flmm_plugin.models.trained_state import keep_trained_only
+from flmm_plugin.registry import MODELS
+from flmm_plugin.structures import LMMInputs, LMMOutputs
+
+
+class OnCPU(BaseDataPreprocessor):
+    """Leaves images and samples where they are: the parts of the model preprocess them and move the results."""
+
+    def cast_data(self, data: Any) -> Any:
+        return data
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """Logits of one sample: ``coarse`` (P, h, w); with a refiner also ``refined`` (P, H, W) and ``scores`` (P,)."""
+
+    coarse: Tensor
+    refined: Tensor | None
+    scores: Tensor | None
+
+
+@MODELS.register_module()
+class FLMM(BaseModel):
+    """A frozen LMM, a mask head on its attention maps and, if wanted, a refiner.
+
+    Only the mask head, the refiner's decoder and the text projection are trained, saved and loaded.
+
+    Args:
+        lmm: config of a :class:`FrozenLMM`.
+        mask_head: config of the mask head; ``in_channels`` is added here from the LMM.
+        refiner: config of a refiner such as :class:`SAMRefiner`, or None for the mask head alone.
+        loss_mask, loss_dice: configs of the losses, needed for training only.
+    """
+
+    def __init__(
+        self,
+        *,
+        lmm: dict,
+        mask_head: dict,
+        refiner: dict | None = None,
+        loss_mask: dict | None = None,
+        loss_dice: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor or OnCPU(), init_cfg=init_cfg)
+        self.lmm = MODELS.build(lmm)
+        self.mask_head = MODELS.build({**mask_head, 'in_channels': self.lmm.num_maps})
+        # "sam" and the names of the text projection are the authors' checkpoint keys.
+        self.sam = None if refiner is None else MODELS.build(refiner)
+        if self.uses_text:
+            self.text_layer_weights = nn.Parameter(torch.ones(self.lmm.num_layers))
+            self.text_proj = nn.Linear(self.lmm.hidden_size, self.sam.embed_dim)
+        self.losses = None if loss_mask is None or loss_dice is None else MaskLosses(loss_mask, loss_dice)
+        keep_trained_only(self, frozen=('lmm.', 'sam.model.image_encoder.'), owner=f'LMM {self.lmm.name!r}')
+
+    @property
+    def uses_text(self) -> bool:
+        return self.sam is not None and 'text' in self.sam.prompts
+
+    def frozen_hash(self) -> str:
+        """sha256 of everything that training must leave unchanged: the LMM and the refiner's image encoder."""
+        encoder = '' if self.sam is None else self.sam.weights_hash()
+        return self.lmm.weights_hash() + encoder
+
+    def forward(
+        self, inputs: Sequence[Tensor], data_samples: Sequence[BaseDataElement] | None = None, mode: str = 'tensor'
+    ) -> dict[str, Tensor] | list:
+        """MMEngine's entry.
+
+        Args:
+            inputs: uint8 RGB images (3, H, W) at their own size.
+            data_samples: one an image, with ``prompt`` and ``segments``, or ``input_ids`` and ``phrase_ids`` of text
+                that is tokenised already (see :meth:`FrozenLMM.prepare_tokens`); ``gt_instances.masks`` (P, H, W)
+                for losses.
+            mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
+        """
+        if data_samples is None:
+            raise ValueError('FLMM needs data_samples: they carry the text that is to be grounded')
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        if mode == 'tensor':
+            return self.tensor(inputs, data_samples)
+        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
+
+    def loss(self, images: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:
+        """BCE and Dice of the coarse and of the refined masks, each averaged over all phrases of the batch."""
+        if self.losses is None:
+            raise ValueError('the model was built without losses: give loss_mask and loss_dice in its config')
+        prepared = self.prepare(images, data_samples)
+        terms: list[dict[str, Tensor]] = []
+        for image, sample, lmm_inputs, lmm_outputs in zip(
+            images, data_samples, prepared, self.lmm(prepared), strict=True
+        ):
+            grounding = self.ground(image, lmm_inputs, lmm_outputs)
+            masks = torch.as_tensor(sample.gt_instances.masks, device=grounding.coarse.device)
+            if len(masks) != lmm_inputs.num_phrases:
+                raise ValueError(f'{lmm_inputs.num_phrases} phrases but {len(masks)} masks in gt_instances')
+            targets = resize_targets(masks.float(), lmm_inputs.target_size)
+            losses = self.losses(grounding.coarse, targets)
+            if grounding.refined is not None:
+                losses.update({f'sam_{k}': v for k, v in self.losses(grounding.refined, targets).items()})
+            terms.append(losses)
+        counts = [lmm_inputs.num_phrases for lmm_inputs in prepared]
+        return {
+            name: sum(term[name] * count for term, count in zip(terms, counts, strict=True)) / sum(counts)
+            for name in terms[0]
+        }
+
+    @torch.no_grad()
+    def predict(self, images: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> list[BaseDataElement]:
+        """Set ``pred_instances`` (``masks``, ``scores``, ``phrases``, ``coarse_masks``) and ``attention_maps``."""
+        prepared = self.prepare(images, data_samples)
+        for image, sample, lmm_inputs, lmm_outputs in zip(
+            images, data_samples, prepared, self.lmm(prepared), strict=True
+        ):
+            grounding = self.ground(image, lmm_inputs, lmm_outputs)
+            sample.pred_instances = to_instances(grounding, tuple(image.shape[1:]))
+            phrases = phrase_texts(sample, lmm_inputs.num_phrases)
+            if phrases is not None:
+                sample.pred_instances.phrases = phrases
+            region = lmm_inputs.finest_grid.region
+            maps = lmm_outputs.attention_maps.mean(dim=1)
+            sample.set_field(maps if region is None else region.crop(maps), 'attention_maps', dtype=Tensor)
+        return list(data_samples)
+
+    def tensor(self, images: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> list[dict[str, Any]]:
+        """Raw results a sample: ``attention_maps`` (P, C, h, w), ``hidden_states`` (N, D) averaged over layers,
+        ``coarse_logits`` (P, h, w), ``refined_logits`` (P, H, W) and ``scores`` (P,), or None without a refiner."""
+        prepared = self.prepare(images, data_samples)
+        results = []
+        for image, lmm_inputs, lmm_outputs in zip(images, prepared, self.lmm(prepared, all_tokens=True), strict=True):
+            grounding = self.ground(image, lmm_inputs, lmm_outputs)
+            results.append(
+                dict(
+                    attention_maps=lmm_outputs.attention_maps,
+                    hidden_states=self.merge_layers(lmm_outputs.hidden_states) if self.uses_text else None,
+                    coarse_logits=grounding.coarse,
+                    refined_logits=grounding.refined,
+                    scores=grounding.scores,
+                )
+            )
+        return results
+
+    def prepare(self, images: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> list[LMMInputs]:
+        """Tokenise and preprocess on the CPU, as the LMM's adapter does."""
+        return [
+            self.lmm.prepare_tokens(image, sample.input_ids, sample.phrase_ids)
+            if 'input_ids' in sample
+            else self.lmm.prepare(image, sample.prompt, sample.segments)
+            for image, sample in zip(images, data_samples, strict=True)
+        ]
+
+    def ground(self, image: Tensor, lmm_inputs: LMMInputs, lmm_outputs: LMMOutputs) -> Grounding:
+        """Mask head and refiner on one image; everything before the losses that is trained."""
+        coarse = self.mask_head(lmm_outputs.attention_maps)
+        region = lmm_inputs.finest_grid.region
+        if region is not None:
+            coarse = region.crop(coarse)
+        if self.sam is None:
+            return Grounding(coarse, None, None)
+        text = None
+        if self.uses_text:
+            tokens = self.text_proj(self.merge_layers(lmm_outputs.hidden_states))
+            text = [tokens[lmm_outputs.phrase_ids == phrase] for phrase in range(lmm_inputs.num_phrases)]
+        return Grounding(coarse, *self.sam(image, coarse, text))
+
+    def merge_layers(self, hidden_states: Tensor) -> Tensor:
+        """Average (L, T, D) hidden states over layers with the learned weights: (T, D)."""
+        weights = self.text_layer_weights.softmax(dim=0)
+        return (hidden_states * weights[:, None, None]).sum(dim=0)
+
+
+def to_instances(grounding: Grounding, size: tuple[int, int]) -> InstanceData:
+    """Bool masks at image size and a score each: SAM's predicted IoU, or the mean probability inside the mask."""
+    coarse = upsample_masks(grounding.coarse, size)
+    if grounding.refined is not None:
+        return InstanceData(masks=grounding.refined > 0, scores=grounding.scores, coarse_masks=coarse)
+    probabilities = grounding.coarse.float().sigmoid()
+    inside = probabilities > 0.5
+    scores = (probabilities * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1)
+    return InstanceData(masks=coarse, scores=scores, coarse_masks=coarse.clone())
+
+
+def phrase_texts(sample: BaseDataElement, count: int) -> list[str] | None:
+    """The phrases' texts, from the truth or else from the segments; None where the sample has only tokens."""
+    if 'gt_instances' in sample and 'phrases' in sample.gt_instances:
+        return list(sample.gt_instances.phrases)
+    if 'segments' not in sample:
+        return None
+    return [' '.join(s.text.strip() for s in sample.segments if s.phrase == phrase) for phrase in range(count)]

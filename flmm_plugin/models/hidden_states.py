@@ -1,0 +1,57 @@
+"""Recording the hidden states of a few tokens, without keeping every layer's output of every token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class HiddenStates:
+    """``layers[l][b]``: (T, D) of layer ``l`` and sample ``b``, for the rows asked for."""
+
+    rows: Sequence[Tensor]
+    layers: list[list[Tensor]] = field(default_factory=list)
+
+    def add(self, states: Tensor) -> None:
+        self.layers.append([states[b, rows.to(states.device)] for b, rows in enumerate(self.rows)])
+
+    def stacked(self, sample: int) -> Tensor:
+        """(L, T, D)"""
+        return torch.stack([layer[sample] for layer in self.layers])
+
+
+def find_decoder(model: nn.Module, text_config: Any) -> nn.Module:
+    """The stack of decoder layers of the text model: a module with ``layers`` and a final ``norm``."""
+    for module in model.modules():
+        layers = getattr(module, 'layers', None)
+        same = getattr(getattr(module, 'config', None), 'model_type', None) == text_config.model_type
+        if same and isinstance(layers, nn.ModuleList) and len(layers) == text_config.num_hidden_layers:
+            return module
+    raise TypeError(f'{type(model).__name__} has no decoder of type {text_config.model_type!r} with .layers and .norm')
+
+
+@contextmanager
+def record_hidden_states(model: nn.Module, text_config: Any, rows: Sequence[Tensor]) -> Iterator[HiddenStates]:
+    """Record, inside the block, what ``output_hidden_states=True`` would return, embeddings excluded.
+
+    As there, the last entry is the final norm's output, the others are the layers' own.
+    """
+    decoder: Any = find_decoder(model, text_config)
+    recorded = HiddenStates(rows)
+
+    def hook(module: nn.Module, args: Any, output: Any) -> None:
+        recorded.add(output[0] if isinstance(output, tuple) else output)
+
+    handles = [layer.register_forward_hook(hook) for layer in decoder.layers[:-1]]
+    handles.append(decoder.norm.register_forward_hook(hook))
+    try:
+        yield recorded
+    finally:
+        for handle in handles:
+            handle.remove()

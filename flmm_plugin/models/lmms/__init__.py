@@ -1,0 +1,6 @@
+"""Adapters: one file for each family of LMMs."""
+
+from flmm_plugin.models.lmms.base import FrozenLMM
+from flmm_plugin.models.lmms.llava import LlavaLMM
+
+__all__ = ['FrozenLMM', 'LlavaLMM']

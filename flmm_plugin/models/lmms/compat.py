@@ -1,0 +1,23 @@
+"""The few places where transformers' releases from 4.48 to 5.x differ in how a model is loaded and called."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from packaging.version import Version
+from torch import nn
+from transformers import __version__
+
+TRANSFORMERS = Version(__version__)
+
+
+def dtype_argument(dtype: str) -> dict[str, str]:
+    """``from_pretrained``'s dtype argument under its name in this release."""
+    return {'dtype' if Version('4.56') <= TRANSFORMERS else 'torch_dtype': dtype}
+
+
+def last_logits_only(model: nn.Module) -> dict[str, Any]:
+    """Ask for one row of logits: grounding needs none, and all of them are (N, vocabulary)."""
+    accepted = inspect.signature(model.forward).parameters
+    return {name: 1 for name in ('logits_to_keep', 'num_logits_to_keep') if name in accepted}

@@ -1,0 +1,35 @@
+"""The losses and training-log figures of mask logits."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flmm_plugin.registry import MODELS
+
+
+class MaskLosses(nn.Module):
+    """BCE over all pixels and Dice over masks, with pixel accuracy and mean IoU for the log."""
+
+    def __init__(self, loss_mask: dict, loss_dice: dict) -> None:
+        super().__init__()
+        self.loss_mask = MODELS.build(loss_mask)
+        self.loss_dice = MODELS.build(loss_dice)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """``logits`` (P, h, w); ``targets`` (P, H, W) of zeros and ones, resized (nearest) to the logits' size."""
+        targets = resize_targets(targets, tuple(logits.shape[-2:]))
+        predicted = (logits.detach() > 0).to(targets)
+        overlap = (predicted * targets).sum(dim=(1, 2))
+        union = predicted.sum(dim=(1, 2)) + targets.sum(dim=(1, 2)) - overlap
+        return dict(
+            loss_mask=self.loss_mask(logits.flatten(), targets.flatten(), avg_factor=logits.numel()),
+            loss_dice=self.loss_dice(logits.flatten(1), targets.flatten(1), avg_factor=len(logits)),
+            accuracy=(predicted == targets).float().mean(),
+            aiou=(overlap / (union + 1e-12)).mean(),
+        )
+
+
+def resize_targets(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (P, H, W) masks by nearest neighbour."""
+    return F.interpolate(masks[None], size=size)[0]

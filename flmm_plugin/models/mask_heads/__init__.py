@@ -1,0 +1,5 @@
+"""Mask heads: attention maps to mask logits."""
+
+from flmm_plugin.models.mask_heads.unet import UNetMaskHead
+
+__all__ = ['UNetMaskHead']

@@ -1,0 +1,183 @@
+"""SAM as the refiner: coarse logits, their box and the phrase's text become its prompts (F-LMM section 3.3).
+
+Shape shorthand: P phrases, T text tokens of a phrase, D prompt width, S input side of SAM, (H, W) image size.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from segment_anything.utils.transforms import ResizeLongestSide
+from torch import Tensor, nn
+
+from flmm_plugin.assets import resolve
+from flmm_plugin.models.checkpoints import read_tensors
+from flmm_plugin.models.frozen import freeze, weights_hash
+from flmm_plugin.models.refiners.sam_arch import build_sam
+from flmm_plugin.registry import MODELS
+
+PROMPTS = ('mask', 'box', 'text')
+
+
+@MODELS.register_module()
+class SAMRefiner(nn.Module):
+    """Segment-anything with a frozen image encoder; prompt encoder and mask decoder are trained.
+
+    Args:
+        arch: see :func:`build_sam`.
+        checkpoint: SAM's weights (.pth, .pt or .safetensors, or ``flmm_plugin::NAME``); None leaves them random.
+        prompts: which of ``'mask'``, ``'box'`` and ``'text'`` the decoder is given.
+        cache_size: images whose features are kept in evaluation, where one image comes with many expressions.
+    """
+
+    def __init__(
+        self,
+        *,
+        arch: str | Mapping[str, Any],
+        checkpoint: str | None = None,
+        prompts: Sequence[str] = PROMPTS,
+        cache_size: int = 4,
+    ) -> None:
+        super().__init__()
+        if not prompts or set(prompts) - set(PROMPTS):
+            raise ValueError(f'prompts must be some of {PROMPTS}, got {tuple(prompts)}')
+        self.prompts = tuple(prompts)
+        self.model = build_sam(arch)
+        if checkpoint is not None:
+            self.model.load_state_dict(read_tensors(resolve(checkpoint)))
+        self.transform = ResizeLongestSide(self.model.image_encoder.img_size)
+        freeze(self.model.image_encoder)
+        self.cache_size = cache_size
+        self._features: OrderedDict[str, Tensor] = OrderedDict()
+        self._register_load_state_dict_pre_hook(lambda *_: self._features.clear())
+
+    @property
+    def embed_dim(self) -> int:
+        """D, the width of a text prompt."""
+        return self.model.prompt_encoder.embed_dim
+
+    def train(self, mode: bool = True) -> SAMRefiner:
+        super().train(mode)
+        self.model.image_encoder.eval()
+        self._features.clear()
+        return self
+
+    def weights_hash(self) -> str:
+        """sha256 of the frozen image encoder's weights."""
+        return weights_hash(self.model.image_encoder)
+
+    def forward(
+        self, image: Tensor, coarse_logits: Tensor, text: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Refine the masks of one image, all phrases together.
+
+        Args:
+            image: (3, H, W) uint8 RGB.
+            coarse_logits: (P, h, w) over the whole image. Gradients pass through the mask prompt, not through the box.
+            text: for each phrase (T, D) embeddings, T may differ.
+
+        Returns:
+            Logits (P, H, W) fp32 and SAM's predicted IoU (P,).
+        """
+        size, input_size = tuple(image.shape[1:]), self.input_size(image)
+        features = self.encode_image(image)
+        dense, sparse = self.embed_prompts(coarse_logits, size, input_size)
+        logits, scores = self.decode(features, dense, sparse, text if 'text' in self.prompts else None)
+        return self.model.postprocess_masks(logits.float(), input_size, size)[:, 0], scores[:, 0]
+
+    def input_size(self, image: Tensor) -> tuple[int, int]:
+        """(height, width) of the image in SAM's input, before padding to (S, S)."""
+        return self.transform.get_preprocess_shape(*image.shape[1:], self.transform.target_length)
+
+    @torch.no_grad()
+    def encode_image(self, image: Tensor) -> Tensor:
+        """Features (1, D, S / patch, S / patch) of a uint8 image (3, H, W); cached in evaluation."""
+        pixels = image.permute(1, 2, 0).contiguous().cpu().numpy()
+        key = f'{pixels.shape} {torch.is_autocast_enabled()} {self.model.device} {blake2b(pixels).hexdigest()}'
+        if key not in self._features:
+            resized = torch.as_tensor(self.transform.apply_image(pixels), device=self.model.device)
+            self._features[key] = self.model.image_encoder(self.model.preprocess(resized.permute(2, 0, 1)[None]))
+        features = self._features[key]
+        self._features.move_to_end(key)
+        while len(self._features) > (0 if self.training else self.cache_size):
+            self._features.popitem(last=False)
+        return features
+
+    def embed_prompts(
+        self, coarse_logits: Tensor, size: tuple[int, int], input_size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Dense (P, D, S / patch, S / patch) and sparse (P, 0 or 2, D) prompt embeddings of the coarse masks."""
+        count = len(coarse_logits)
+        sparse, dense = self.model.prompt_encoder(
+            points=None,
+            boxes=self.boxes(coarse_logits, size, input_size) if 'box' in self.prompts else None,
+            masks=self.mask_prompts(coarse_logits, input_size) if 'mask' in self.prompts else None,
+        )
+        # The encoder takes the number of prompts from boxes or masks, and assumes one where there is neither.
+        return dense.expand(count, -1, -1, -1), sparse.expand(count, -1, -1)
+
+    def mask_prompts(self, logits: Tensor, input_size: tuple[int, int]) -> Tensor:
+        """Logits laid on SAM's square input, outside the image as surely background as the lowest of them."""
+        side = self.model.image_encoder.img_size
+        outside = min(-1.0, logits.min().item())
+        resized = F.interpolate(logits[:, None].float(), size=input_size, mode='bilinear')
+        padded = F.pad(resized, (0, side - input_size[1], 0, side - input_size[0]), value=outside)
+        return F.interpolate(padded, size=self.model.prompt_encoder.mask_input_size, mode='bilinear')
+
+    def boxes(self, logits: Tensor, size: tuple[int, int], input_size: tuple[int, int]) -> Tensor:
+        """(P, 4) boxes x0, y0, x1, y1 around the masks in SAM's input; the whole image for an empty mask."""
+        boxes = mask_boxes(upsample_masks(logits, size))
+        scale = boxes.new_tensor([input_size[1] / size[1], input_size[0] / size[0]])
+        return boxes * scale.repeat(2)
+
+    def decode(
+        self, features: Tensor, dense: Tensor, sparse: Tensor, text: Sequence[Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
+        """Low-resolution logits (P, 1, h, w) and predicted IoU (P, 1).
+
+        SAM's decoder knows no padding of prompts, so phrases are batched by their number of text tokens.
+        """
+        lengths = torch.tensor([0] * len(dense) if text is None else [len(tokens) for tokens in text])
+        parts: list[tuple[Tensor, Tensor]] = []
+        order = []
+        for length in lengths.unique():
+            members = (lengths == length).nonzero().flatten()
+            tokens = sparse[members]
+            if text is not None:
+                tokens = torch.cat([tokens, torch.stack([text[index] for index in members]).to(tokens)], dim=1)
+            parts.append(
+                self.model.mask_decoder(
+                    image_embeddings=features,
+                    image_pe=self.model.prompt_encoder.get_dense_pe(),
+                    sparse_prompt_embeddings=tokens.to(dense),
+                    dense_prompt_embeddings=dense[members],
+                    multimask_output=False,
+                )
+            )
+            order.append(members)
+        restore = torch.cat(order).argsort()
+        logits, scores = (torch.cat(tensors)[restore] for tensors in zip(*parts, strict=True))
+        return logits, scores
+
+
+def upsample_masks(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Binary masks (P, H, W) of mask logits (P, h, w): probabilities resized to the image, above one half."""
+    return F.interpolate(logits.detach()[None].float().sigmoid(), size=size, mode='bilinear')[0] > 0.5
+
+
+def mask_boxes(masks: Tensor) -> Tensor:
+    """(P, 4) fp32 boxes x0, y0, x1, y1 of bool masks (P, H, W), far sides exclusive; the whole image where empty."""
+    height, width = masks.shape[-2:]
+    sides = []
+    for filled, length in ((masks.any(dim=1), width), (masks.any(dim=2), height)):
+        first = filled.float().argmax(dim=1)
+        last = length - filled.flip(1).float().argmax(dim=1)
+        sides.append((first, last))
+    (x0, x1), (y0, y1) = sides
+    # argmax of an empty mask is 0 on both sides, which gives the whole image.
+    return torch.stack([x0, y0, x1, y1], dim=1).float()

@@ -1,0 +1,88 @@
+"""Building segment-anything models by name or by their dimensions, and reading their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class SAMArch:
+    """Dimensions of a SAM; the defaults are those that the released models share.
+
+    ``embed_dim``, ``depth``, ``num_heads``, ``global_attn_indexes`` and ``window_size`` (in tokens) are the image
+    encoder's; ``image_size`` and ``patch_size`` are in pixels; ``prompt_embed_dim`` is prompts' and decoder's width.
+    """
+
+    embed_dim: int
+    depth: int
+    num_heads: int
+    global_attn_indexes: tuple[int, ...]
+    image_size: int = 1024
+    patch_size: int = 16
+    window_size: int = 14
+    prompt_embed_dim: int = 256
+    mask_in_chans: int = 16
+    decoder_depth: int = 2
+    decoder_num_heads: int = 8
+    decoder_mlp_dim: int = 2048
+    iou_head_depth: int = 3
+    iou_head_hidden_dim: int = 256
+
+
+ARCHS = {
+    'vit_b': SAMArch(embed_dim=768, depth=12, num_heads=12, global_attn_indexes=(2, 5, 8, 11)),
+    'vit_l': SAMArch(embed_dim=1024, depth=24, num_heads=16, global_attn_indexes=(5, 11, 17, 23)),
+    'vit_h': SAMArch(embed_dim=1280, depth=32, num_heads=16, global_attn_indexes=(7, 15, 23, 31)),
+}
+
+
+def build_sam(arch: str | Mapping[str, Any]) -> Sam:
+    """A SAM with random weights.
+
+    Args:
+        arch: ``'vit_b'``, ``'vit_l'``, ``'vit_h'``, or the fields of :class:`SAMArch`.
+    """
+    if isinstance(arch, str):
+        if arch not in ARCHS:
+            raise ValueError(f'SAM arch {arch!r} is unknown: use one of {sorted(ARCHS)} or a dict of dimensions')
+        dims = ARCHS[arch]
+    else:
+        dims = SAMArch(**arch)
+    grid = dims.image_size // dims.patch_size
+    return Sam(
+        image_encoder=ImageEncoderViT(
+            img_size=dims.image_size,
+            patch_size=dims.patch_size,
+            embed_dim=dims.embed_dim,
+            depth=dims.depth,
+            num_heads=dims.num_heads,
+            out_chans=dims.prompt_embed_dim,
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            use_rel_pos=True,
+            window_size=dims.window_size,
+            global_attn_indexes=tuple(dims.global_attn_indexes),
+        ),
+        prompt_encoder=PromptEncoder(
+            embed_dim=dims.prompt_embed_dim,
+            image_embedding_size=(grid, grid),
+            input_image_size=(dims.image_size, dims.image_size),
+            mask_in_chans=dims.mask_in_chans,
+        ),
+        mask_decoder=MaskDecoder(
+            transformer_dim=dims.prompt_embed_dim,
+            transformer=TwoWayTransformer(
+                depth=dims.decoder_depth,
+                embedding_dim=dims.prompt_embed_dim,
+                mlp_dim=dims.decoder_mlp_dim,
+                num_heads=dims.decoder_num_heads,
+            ),
+            iou_head_depth=dims.iou_head_depth,
+            iou_head_hidden_dim=dims.iou_head_hidden_dim,
+        ),
+    )

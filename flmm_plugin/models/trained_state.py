@@ -1,0 +1,56 @@
+"""Checkpoints that hold what is trained and nothing else, and that load strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+
+def keep_trained_only(model: nn.Module, frozen: tuple[str, ...], owner: str) -> None:
+    """Leave ``frozen`` name prefixes out of ``model``'s state dict, and check everything else on loading.
+
+    The check is a pre-hook because mmengine's loader, which tolerates mismatches, runs it as well as torch's.
+
+    Args:
+        owner: what decides the shapes, named in the error about a checkpoint made for another one.
+    """
+
+    def drop_frozen(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+        for name in [n for n in state if n.startswith(tuple(prefix + part for part in frozen))]:
+            del state[name]
+
+    def check(state: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
+        given = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+        check_trained(model.state_dict(), given, frozen, owner)
+
+    def forgive_frozen(module: nn.Module, incompatible: Any) -> None:
+        missing = incompatible.missing_keys
+        missing[:] = [name for name in missing if not name.startswith(frozen)]
+
+    model.register_state_dict_post_hook(drop_frozen)
+    model._register_load_state_dict_pre_hook(check)
+    model.register_load_state_dict_post_hook(forgive_frozen)
+
+
+def check_trained(
+    expected: Mapping[str, Tensor], given: Mapping[str, Tensor], frozen: tuple[str, ...], owner: str
+) -> None:
+    """Raise RuntimeError that names every missing, unexpected or misshapen tensor of a checkpoint."""
+    problems = []
+    missing = sorted(set(expected) - set(given))
+    unexpected = sorted(name for name in set(given) - set(expected) if not name.startswith(frozen))
+    if missing:
+        problems.append(f'missing: {", ".join(missing)}')
+    if unexpected:
+        problems.append(f'unexpected: {", ".join(unexpected)}')
+    for name in sorted(set(expected) & set(given)):
+        there, here = tuple(given[name].shape), tuple(expected[name].shape)
+        if there != here:
+            problems.append(f'{name} is {there} in the checkpoint and {here} in the model')
+    if problems:
+        raise RuntimeError(
+            f'the checkpoint does not fit this model, which grounds {owner}; was it trained on another LMM or with '
+            'other prompts? ' + '; '.join(problems)
+        )
