@@ -1,0 +1,5 @@
+from flmm_plugin.engine.hooks.frozen_check import FrozenCheckHook
+from flmm_plugin.engine.hooks.metrics_json import MetricsJsonHook
+from flmm_plugin.engine.hooks.visualization import GroundingVisualizationHook
+
+__all__ = ['FrozenCheckHook', 'GroundingVisualizationHook', 'MetricsJsonHook']

@@ -1,0 +1,39 @@
+"""Proof that training left the frozen weights alone."""
+
+from __future__ import annotations
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from flmm_plugin.registry import HOOKS
+
+
+@HOOKS.register_module()
+class FrozenCheckHook(Hook):
+    """Hash the frozen weights before and after training; a difference is an error.
+
+    The model says what is frozen by its method ``frozen_hash() -> str``. Both hashes are in the log.
+    """
+
+    priority = 'VERY_LOW'
+
+    def __init__(self) -> None:
+        self.before: str | None = None
+
+    @master_only
+    def before_train(self, runner: Runner) -> None:
+        self.before = self._hash(runner)
+        runner.logger.info(f'frozen weights before training: {self.before}')
+
+    @master_only
+    def after_train(self, runner: Runner) -> None:
+        after = self._hash(runner)
+        runner.logger.info(f'frozen weights after training:  {after}')
+        if after != self.before:
+            raise RuntimeError(f'training changed weights that must stay frozen (hash {self.before}, now {after})')
+
+    def _hash(self, runner: Runner) -> str:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        return model.frozen_hash()

@@ -1,0 +1,23 @@
+"""The metrics of a test run as a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from flmm_plugin.registry import HOOKS
+
+
+@HOOKS.register_module()
+class MetricsJsonHook(Hook):
+    """Write the metrics of a test to ``metrics.json`` in the work dir: one flat object, names to numbers."""
+
+    @master_only
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        path = Path(runner.work_dir) / 'metrics.json'
+        path.write_text(json.dumps(metrics or {}, indent=2, sort_keys=True) + '\n')
+        runner.logger.info(f'metrics written to {path}')

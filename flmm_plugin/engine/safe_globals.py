@@ -1,0 +1,36 @@
+"""Lets ``torch.load`` read mmengine's checkpoints without the power to run code.
+
+From torch 2.6 on, ``torch.load`` builds nothing but tensors and plain containers unless a type is allowed by name.
+mmengine 0.10 neither allows its own types nor says ``weights_only=False``, so that its checkpoints, which carry the log
+history in numpy arrays, cannot be loaded or resumed. Allowing the few harmless types they hold mends that for the whole
+process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+
+KINDS = ('bool', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f2', 'f4', 'f8', 'U')
+
+
+def mmengine_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
+    """What mmengine's checkpoints refer to: its log history, and numpy's arrays and scalars of numbers and text.
+
+    numpy's constructors stand under both their old and their new name: a checkpoint may come from either version.
+    """
+    array, scalar = np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0]
+    allowed: list[Any] = [HistoryBuffer, np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in KINDS)]
+    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+        allowed += [(array, f'{module}._reconstruct'), (scalar, f'{module}.scalar')]
+    return allowed
+
+
+def allow_mmengine_checkpoints() -> None:
+    """Extend torch's list of allowed types; older versions of torch need nothing."""
+    if tuple(int(part) for part in torch.__version__.split('.')[:2]) >= (2, 6):
+        torch.serialization.add_safe_globals(mmengine_globals())

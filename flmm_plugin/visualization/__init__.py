@@ -1,0 +1,3 @@
+from flmm_plugin.visualization.visualizer import GroundingVisualizer
+
+__all__ = ['GroundingVisualizer']
