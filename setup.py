@@ -1,9 +1,9 @@
 """Dependencies of the package; everything else about it is in pyproject.toml.
 
 ``pip install -e .`` is meant for environments that have torch, mmcv and mmdet already, and must not move them. So none
-of the three is listed: the requirements are what a working MMDetection environment may lack, with lower bounds only, and
-``python -m flmm_plugin.doctor`` says what is missing beyond them. ``make setup`` makes an environment from nothing, with
-the exact versions in requirements/.
+of the three is listed: the requirements are what a working MMDetection environment may lack, with lower bounds only,
+and ``python -m flmm_plugin.doctor`` says what is missing beyond them. ``make setup`` makes an environment from nothing,
+with the exact versions in requirements/.
 """
 
 from pathlib import Path
