@@ -10,6 +10,12 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 
+def size_of(maps: Tensor) -> tuple[int, int]:
+    """(height, width) of an image or of maps, ``(..., H, W)``."""
+    height, width = maps.shape[-2:]
+    return height, width
+
+
 @dataclass(frozen=True)
 class Segment:
     """A piece of the text. ``phrase`` is the index of the phrase it grounds, -1 for text that grounds nothing.
@@ -106,8 +112,8 @@ class LMMInputs:
 
     @property
     def finest_grid(self) -> ImageGrid:
-        """The grid whose size the attention maps have."""
-        return max(self.grids, key=lambda grid: grid.height * grid.width)
+        """The last grid, whose size the attention maps have."""
+        return self.grids[-1]
 
 
 @dataclass(frozen=True)

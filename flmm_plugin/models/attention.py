@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -150,7 +150,7 @@ def capturing_sdpa(
         masks = [None] * len(query) if attention_mask is None else attention_mask.expand(len(query), -1, -1, -1)
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
         capture.report(
-            module.layer_idx,
+            cast(int, module.layer_idx),
             [
                 attend_selected(selection, query[b], key[b], masks[b], scale, causal)
                 for b, selection in enumerate(capture.selections)

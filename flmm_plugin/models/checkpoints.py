@@ -8,6 +8,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from flmm_plugin.errors import UserError
+
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
     """Tensors by name from a .safetensors, .pth or .pt file, on the CPU.
@@ -16,7 +18,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f'no such checkpoint: {path}')
+        raise UserError(f'no such checkpoint: {path}')
     if path.suffix == '.safetensors':
         return load_file(path)
     content = torch.load(path, map_location='cpu', weights_only=True)

@@ -18,7 +18,7 @@ from flmm_plugin.models.losses import MaskLosses, resize_targets
 from flmm_plugin.models.refiners.sam import upsample_masks
 from flmm_plugin.models.trained_state import keep_trained_only
 from flmm_plugin.registry import MODELS
-from flmm_plugin.structures import LMMInputs, LMMOutputs
+from flmm_plugin.structures import LMMInputs, LMMOutputs, size_of
 
 
 class OnCPU(BaseDataPreprocessor):
@@ -66,7 +66,7 @@ class FLMM(BaseModel):
         self.mask_head = MODELS.build({**mask_head, 'in_channels': self.lmm.num_maps})
         # "sam" and the names of the text projection are the authors' checkpoint keys.
         self.sam = None if refiner is None else MODELS.build(refiner)
-        if self.uses_text:
+        if self.sam is not None and self.uses_text:
             self.text_layer_weights = nn.Parameter(torch.ones(self.lmm.num_layers))
             self.text_proj = nn.Linear(self.lmm.hidden_size, self.sam.embed_dim)
         self.losses = None if loss_mask is None or loss_dice is None else MaskLosses(loss_mask, loss_dice)
@@ -123,7 +123,8 @@ class FLMM(BaseModel):
             terms.append(losses)
         counts = [lmm_inputs.num_phrases for lmm_inputs in prepared]
         return {
-            name: sum(term[name] * count for term, count in zip(terms, counts, strict=True)) / sum(counts)
+            name: torch.stack([term[name] * count for term, count in zip(terms, counts, strict=True)]).sum()
+            / sum(counts)
             for name in terms[0]
         }
 
@@ -135,7 +136,7 @@ class FLMM(BaseModel):
             images, data_samples, prepared, self.lmm(prepared), strict=True
         ):
             grounding = self.ground(image, lmm_inputs, lmm_outputs)
-            sample.pred_instances = to_instances(grounding, tuple(image.shape[1:]))
+            sample.pred_instances = to_instances(grounding, size_of(image))
             phrases = phrase_texts(sample, lmm_inputs.num_phrases)
             if phrases is not None:
                 sample.pred_instances.phrases = phrases

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flmm_plugin.registry import MODELS
+from flmm_plugin.structures import size_of
 
 
 class MaskLosses(nn.Module):
@@ -18,7 +19,7 @@ class MaskLosses(nn.Module):
 
     def forward(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """``logits`` (P, h, w); ``targets`` (P, H, W) of zeros and ones, resized (nearest) to the logits' size."""
-        targets = resize_targets(targets, tuple(logits.shape[-2:]))
+        targets = resize_targets(targets, size_of(logits))
         predicted = (logits.detach() > 0).to(targets)
         overlap = (predicted * targets).sum(dim=(1, 2))
         union = predicted.sum(dim=(1, 2)) + targets.sum(dim=(1, 2)) - overlap

@@ -7,6 +7,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from flmm_plugin.errors import UserError
+
+
+class CheckpointError(UserError, RuntimeError):
+    """A checkpoint that does not belong to the model."""
+
 
 def keep_trained_only(model: nn.Module, frozen: tuple[str, ...], owner: str) -> None:
     """Leave ``frozen`` name prefixes out of ``model``'s state dict, and check everything else on loading.
@@ -37,7 +43,7 @@ def keep_trained_only(model: nn.Module, frozen: tuple[str, ...], owner: str) -> 
 def check_trained(
     expected: Mapping[str, Tensor], given: Mapping[str, Tensor], frozen: tuple[str, ...], owner: str
 ) -> None:
-    """Raise RuntimeError that names every missing, unexpected or misshapen tensor of a checkpoint."""
+    """Raise :class:`CheckpointError` that names every missing, unexpected or misshapen tensor of a checkpoint."""
     problems = []
     missing = sorted(set(expected) - set(given))
     unexpected = sorted(name for name in set(given) - set(expected) if not name.startswith(frozen))
@@ -50,7 +56,7 @@ def check_trained(
         if there != here:
             problems.append(f'{name} is {there} in the checkpoint and {here} in the model')
     if problems:
-        raise RuntimeError(
+        raise CheckpointError(
             f'the checkpoint does not fit this model, which grounds {owner}; was it trained on another LMM or with '
             'other prompts? ' + '; '.join(problems)
         )

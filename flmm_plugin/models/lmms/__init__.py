@@ -2,5 +2,6 @@
 
 from flmm_plugin.models.lmms.base import FrozenLMM
 from flmm_plugin.models.lmms.llava import LlavaLMM
+from flmm_plugin.models.lmms.llava_next import LlavaNextLMM
 
-__all__ = ['FrozenLMM', 'LlavaLMM']
+__all__ = ['FrozenLMM', 'LlavaLMM', 'LlavaNextLMM']

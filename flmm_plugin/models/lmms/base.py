@@ -11,16 +11,20 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.logging import print_log
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, AutoProcessor, ProcessorMixin
 
 from flmm_plugin.assets import resolve
+from flmm_plugin.errors import UserError
 from flmm_plugin.models.attention import ATTENTION_NAME, AttentionSelection, select_attention
 from flmm_plugin.models.frozen import freeze, weights_hash
 from flmm_plugin.models.hidden_states import record_hidden_states
 from flmm_plugin.models.lmms.compat import dtype_argument, last_logits_only
 from flmm_plugin.structures import ImageInputs, LMMInputs, LMMOutputs, Segment
+
+
+class PromptError(UserError, ValueError):
+    """Text that cannot be grounded: no image in it, or a phrase without tokens."""
 
 
 class FrozenLMM(nn.Module):
@@ -45,7 +49,6 @@ class FrozenLMM(nn.Module):
             **dtype_argument(dtype),
         )
         freeze(self)
-        print_log(f'frozen {type(self.model).__name__} {pretrained}: {self.weights_hash()[:16]}', logger='current')
 
     @property
     def config(self) -> Any:
@@ -105,7 +108,7 @@ class FrozenLMM(nn.Module):
         for segment in segments:
             tokens = tokenizer(segment.text, add_special_tokens=False)['input_ids']
             if not tokens and segment.phrase >= 0:
-                raise ValueError(f'phrase {segment.phrase} ({segment.text!r}) has no token')
+                raise PromptError(f'phrase {segment.phrase} ({segment.text!r}) has no token')
             ids += tokens
             phrases += [segment.phrase] * len(tokens)
         return torch.tensor(ids), torch.tensor(phrases)
@@ -123,13 +126,13 @@ class FrozenLMM(nn.Module):
         """
         places = (input_ids == self.image_token_id).nonzero().flatten().tolist()
         if len(places) != 1:
-            raise ValueError(
+            raise PromptError(
                 f'the text must hold the image token (id {self.image_token_id}) once, found {len(places)}: '
                 'check the chat template and the prompt'
             )
         missing = set(range(int(phrase_ids.max()) + 1)) - set(phrase_ids.tolist())
         if missing:
-            raise ValueError(f'phrases {sorted(missing)} have no token')
+            raise PromptError(f'phrases {sorted(missing)} have no token')
         start, made = places[0], self.preprocess(image)
         image_ids = input_ids.new_full((made.num_tokens,), self.image_token_id)
         return LMMInputs(

@@ -20,6 +20,7 @@ from flmm_plugin.models.checkpoints import read_tensors
 from flmm_plugin.models.frozen import freeze, weights_hash
 from flmm_plugin.models.refiners.sam_arch import build_sam
 from flmm_plugin.registry import MODELS
+from flmm_plugin.structures import size_of
 
 PROMPTS = ('mask', 'box', 'text')
 
@@ -84,7 +85,7 @@ class SAMRefiner(nn.Module):
         Returns:
             Logits (P, H, W) fp32 and SAM's predicted IoU (P,).
         """
-        size, input_size = tuple(image.shape[1:]), self.input_size(image)
+        size, input_size = size_of(image), self.input_size(image)
         features = self.encode_image(image)
         dense, sparse = self.embed_prompts(coarse_logits, size, input_size)
         logits, scores = self.decode(features, dense, sparse, text if 'text' in self.prompts else None)
@@ -98,7 +99,9 @@ class SAMRefiner(nn.Module):
     def encode_image(self, image: Tensor) -> Tensor:
         """Features (1, D, S / patch, S / patch) of a uint8 image (3, H, W); cached in evaluation."""
         pixels = image.permute(1, 2, 0).contiguous().cpu().numpy()
-        key = f'{pixels.shape} {torch.is_autocast_enabled()} {self.model.device} {blake2b(pixels).hexdigest()}'
+        key = (
+            f'{pixels.shape} {torch.is_autocast_enabled()} {self.model.device} {blake2b(pixels.tobytes()).hexdigest()}'
+        )
         if key not in self._features:
             resized = torch.as_tensor(self.transform.apply_image(pixels), device=self.model.device)
             self._features[key] = self.model.image_encoder(self.model.preprocess(resized.permute(2, 0, 1)[None]))

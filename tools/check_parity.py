@@ -1,0 +1,37 @@
+"""Compare this implementation with outputs of the authors' code, case by case.
+
+A case is a folder with ``image.png``, ``expected.json`` and ``expected.safetensors``; its weights are ``lmm/`` and
+``flmm.safetensors`` in the folder given by ``--weights``.
+"""
+
+import argparse
+import json
+import sys
+from contextlib import redirect_stdout
+
+from flmm_plugin.apis.parity import FAMILIES, check_case
+from flmm_plugin.errors import UserError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('case', help='folder of the case')
+    parser.add_argument('--weights', required=True, help='folder with lmm/ and flmm.safetensors')
+    parser.add_argument('--family', choices=sorted(FAMILIES), help="default: the LMM's own model type")
+    parser.add_argument('--json', action='store_true', help='print one JSON object')
+    args = parser.parse_args()
+    try:
+        with redirect_stdout(sys.stderr):  # logs go there too, so that --json prints JSON alone
+            differences = check_case(args.case, args.weights, args.family)
+    except UserError as error:
+        sys.exit(f'error: {error}')
+    if args.json:
+        print(json.dumps({d.name: dict(value=d.value, tolerance=d.tolerance, passed=d.passed) for d in differences}))
+    else:
+        for d in differences:
+            print(f'{d.value:.2e}  (at most {d.tolerance:.0e})  {"ok  " if d.passed else "OVER"}  {d.name}')
+    return 0 if all(d.passed for d in differences) else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
