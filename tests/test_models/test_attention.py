@@ -1,0 +1,174 @@
+"""Captured attention against eager attention, on plain text models."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, PreTrainedModel
+
+from flmm_plugin.models.attention import ATTENTION_NAME, AttentionSelection, select_attention
+
+LAYERS, HEADS, TOKENS = 3, 4, 13
+
+
+def text_models(
+    num_key_value_heads: int, dtype: torch.dtype = torch.float32
+) -> tuple[PreTrainedModel, PreTrainedModel]:
+    """The same random Llama twice: with eager attention and with ours."""
+    config = LlamaConfig(
+        vocab_size=50,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        num_key_value_heads=num_key_value_heads,
+    )
+    torch.manual_seed(0)
+    eager = AutoModelForCausalLM.from_config(config, attn_implementation='eager').to(dtype).eval()
+    for parameter in eager.parameters():
+        parameter.data *= 4  # random weights of the usual size attend almost uniformly
+    ours = AutoModelForCausalLM.from_config(deepcopy(config), attn_implementation=ATTENTION_NAME).to(dtype).eval()
+    ours.load_state_dict(eager.state_dict())
+    return eager, ours
+
+
+def random_ids(batch: int = 2, tokens: int = TOKENS) -> Tensor:
+    return torch.randint(50, (batch, tokens), generator=torch.Generator().manual_seed(1))
+
+
+def one_row_each(rows: Tensor, num_keys: int) -> AttentionSelection:
+    """Every row a phrase of its own, all columns: the bare matrix."""
+    return AttentionSelection(rows, torch.arange(len(rows)), torch.arange(num_keys), len(rows))
+
+
+@pytest.mark.parametrize('num_key_value_heads', [4, 2, 1])
+@torch.no_grad()
+def test_equals_eager_averaged_over_phrases(num_key_value_heads: int) -> None:
+    eager, ours = text_models(num_key_value_heads)
+    ids = random_ids()
+    selections = [
+        AttentionSelection(torch.tensor([6, 7, 11]), torch.tensor([1, 0, 1]), torch.tensor([2, 5, 3]), 2),
+        AttentionSelection(torch.tensor([12]), torch.tensor([0]), torch.arange(6), 1),
+    ]
+    with select_attention(selections, LAYERS) as capture:
+        logits = ours(ids).logits
+    expected = eager(ids, output_attentions=True)
+    full = torch.stack(expected.attentions)  # (L, B, H, N, N)
+    first = torch.stack([full[:, 0, :, 7], full[:, 0, :, [6, 11]].mean(2)])[..., [2, 5, 3]]
+    torch.testing.assert_close(capture.maps(0), first, atol=1e-5, rtol=0)
+    torch.testing.assert_close(capture.maps(1), full[None, :, 1, :, 12, :6], atol=1e-5, rtol=0)
+    torch.testing.assert_close(logits, expected.logits, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize('num_key_value_heads', [4, 2])
+@pytest.mark.parametrize('side', ['left', 'right'])
+@torch.no_grad()
+def test_equals_eager_with_padding(num_key_value_heads: int, side: str) -> None:
+    eager, ours = text_models(num_key_value_heads)
+    ids, mask = random_ids(), torch.ones(2, TOKENS, dtype=torch.long)
+    valid = torch.arange(5, TOKENS) if side == 'left' else torch.arange(TOKENS - 5)
+    mask[1, : 5 if side == 'left' else None] = 0
+    mask[1, valid] = 1
+    selections = [one_row_each(torch.arange(TOKENS), TOKENS), one_row_each(valid, TOKENS)]
+    with select_attention(selections, LAYERS) as capture:
+        ours(ids, attention_mask=mask)
+    full = torch.stack(eager(ids, attention_mask=mask, output_attentions=True).attentions)
+    for b, selection in enumerate(selections):
+        expected = full[:, b][:, :, selection.rows].permute(2, 0, 1, 3)
+        torch.testing.assert_close(capture.maps(b), expected, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_equals_eager_with_cache() -> None:
+    eager, ours = text_models(2)
+    ids = random_ids(1)
+    cache = ours(ids[:, :8], use_cache=True).past_key_values
+    with select_attention([one_row_each(torch.arange(8, TOKENS), TOKENS)], LAYERS) as capture:
+        ours(ids[:, 8:], past_key_values=cache)
+    full = torch.stack(eager(ids, output_attentions=True).attentions)[:, 0, :, 8:]
+    torch.testing.assert_close(capture.maps(0), full.permute(2, 0, 1, 3), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_equals_eager_in_bfloat16() -> None:
+    eager, ours = text_models(2, torch.bfloat16)
+    ids = random_ids(1)
+    with select_attention([one_row_each(torch.arange(TOKENS), TOKENS)], LAYERS) as capture:
+        ours(ids)
+    first = eager(ids, output_attentions=True).attentions[0][0].float()
+    # The first layer alone: further ones start from hidden states that differ by rounding already.
+    torch.testing.assert_close(capture.maps(0)[:, 0].transpose(0, 1), first, atol=2**-7, rtol=2**-6)
+
+
+@torch.no_grad()
+def test_is_causal_and_sums_to_one() -> None:
+    _, ours = text_models(4)
+    with select_attention([one_row_each(torch.arange(TOKENS), TOKENS)], LAYERS) as capture:
+        ours(random_ids(1))
+    maps = capture.maps(0)  # (N, L, H, N)
+    above = torch.ones(TOKENS, TOKENS).triu(1).bool()
+    assert (maps.permute(0, 3, 1, 2)[above] == 0).all()
+    torch.testing.assert_close(maps.sum(-1), torch.ones(TOKENS, LAYERS, HEADS))
+    assert (maps[..., 2:7].sum(-1) <= 1 + 1e-6).all()
+
+
+@torch.no_grad()
+def test_forward_is_unchanged_by_capture() -> None:
+    _, ours = text_models(2)
+    plain = AutoModelForCausalLM.from_config(deepcopy(ours.config), attn_implementation='sdpa').eval()
+    plain.load_state_dict(ours.state_dict())
+    ids = random_ids()
+    with select_attention([one_row_each(torch.arange(3), TOKENS)] * 2, LAYERS):
+        captured = ours(ids).logits
+    assert torch.equal(captured, ours(ids).logits)
+    torch.testing.assert_close(captured, plain(ids).logits, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_layer_that_does_not_report() -> None:
+    eager, _ = text_models(4)
+    with (
+        pytest.raises(RuntimeError, match=r'layers \[0, 1, 2\] of 3 did not report'),
+        select_attention([one_row_each(torch.arange(3), TOKENS)], LAYERS),
+    ):
+        eager(random_ids(1))
+
+
+@torch.no_grad()
+def test_second_forward_pass_in_one_capture() -> None:
+    _, ours = text_models(4)
+    with (
+        pytest.raises(RuntimeError, match='reported its attention twice'),
+        select_attention([one_row_each(torch.arange(3), TOKENS)], LAYERS),
+    ):
+        ours(random_ids(1))
+        ours(random_ids(1))
+
+
+@torch.no_grad()
+def test_soft_capping_is_refused() -> None:
+    config = Gemma2Config(
+        vocab_size=50,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+    )
+    model = AutoModelForCausalLM.from_config(config, attn_implementation=ATTENTION_NAME).eval()
+    with (
+        pytest.raises(NotImplementedError, match='softcap'),
+        select_attention([one_row_each(torch.arange(3), TOKENS)], 1),
+    ):
+        model(random_ids(1))
+
+
+@torch.no_grad()
+def test_one_selection_a_sample() -> None:
+    _, ours = text_models(4)
+    with pytest.raises(ValueError, match='1 selections'), select_attention([one_row_each(torch.arange(3), 3)], LAYERS):
+        ours(random_ids(2))

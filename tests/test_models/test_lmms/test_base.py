@@ -1,0 +1,157 @@
+"""What all adapters share, checked on a tiny random model of each family."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText
+
+from flmm_plugin.errors import UserError
+from flmm_plugin.models.attention import ATTENTION_NAME
+from flmm_plugin.models.hidden_states import find_decoder
+from flmm_plugin.models.lmms import FrozenLMM
+from flmm_plugin.registry import MODELS
+from flmm_plugin.structures import LMMInputs, Region, Segment
+from tests.tiny_flmm import FAMILIES, four_samples, random_image
+
+SEGMENTS = [Segment('there is'), Segment('the dog', 0), Segment('and two', -1), Segment('dogs', 1)]
+
+
+@pytest.fixture(params=sorted(FAMILIES))
+def lmm(request: pytest.FixtureRequest, lmm_dirs: dict[str, Path]) -> FrozenLMM:
+    return MODELS.build(dict(type=request.param, pretrained=str(lmm_dirs[request.param]), dtype='float32'))
+
+
+def test_prepare_expands_the_image_and_marks_phrases(lmm: FrozenLMM) -> None:
+    inputs = lmm.prepare(random_image(40, 60), 'describe this image', SEGMENTS)
+    image = inputs.input_ids == lmm.image_token_id
+    words = lmm.processor.tokenizer.convert_ids_to_tokens(inputs.input_ids[~image].tolist())
+    assert ' '.join(words) == 'USER : describe this image ASSISTANT : there is the dog and two dogs'
+    assert inputs.phrase_ids[~image].tolist()[-7:] == [-1, -1, 0, 0, -1, -1, 1]
+    assert (inputs.phrase_ids[image] == -1).all()
+    for grid in inputs.grids:
+        assert len(grid.columns) == grid.height * grid.width
+        assert image[grid.columns].all()
+        assert (grid.columns.diff() > 0).all()
+    assert inputs.num_phrases == 2
+
+
+def test_maps_have_the_channels_promised(lmm: FrozenLMM) -> None:
+    inputs = lmm.prepare(random_image(40, 60), 'describe', SEGMENTS)
+    outputs = lmm([inputs])[0]
+    grid = inputs.finest_grid
+    assert outputs.attention_maps.shape == (2, lmm.num_maps, grid.height, grid.width)
+    assert outputs.hidden_states.shape == (lmm.num_layers, 3, lmm.hidden_size)
+    assert outputs.phrase_ids.tolist() == [0, 0, 1]
+
+
+def test_maps_equal_eager_attention(lmm: FrozenLMM) -> None:
+    inputs = lmm.prepare(random_image(40, 60), 'describe', SEGMENTS)
+    maps = lmm([inputs])[0].attention_maps
+    eager = AutoModelForImageTextToText.from_pretrained(lmm.name, attn_implementation='eager')
+    with torch.no_grad():
+        attentions = eager(**lmm.collate([inputs]), output_attentions=True).attentions
+    dogs = int((inputs.phrase_ids == 1).nonzero())
+    grid = inputs.finest_grid
+    expected = torch.stack(attentions)[:, 0, :, dogs, grid.columns].flatten(0, 1)
+    fine = maps[1, -len(expected) :].flatten(1)
+    torch.testing.assert_close(fine, expected, atol=1e-5, rtol=0)
+
+
+def test_hidden_states_equal_transformers(lmm: FrozenLMM) -> None:
+    inputs = lmm.prepare(random_image(40, 60), 'describe', SEGMENTS)
+    ours = lmm([inputs], all_tokens=True)[0].hidden_states
+    with torch.no_grad():
+        theirs = lmm.model(**lmm.collate([inputs]), output_hidden_states=True).hidden_states
+    torch.testing.assert_close(ours, torch.stack(theirs[-lmm.num_layers :])[:, 0], atol=1e-5, rtol=0)
+
+
+def test_batch_equals_singles(lmm: FrozenLMM) -> None:
+    images, samples = four_samples()
+    inputs = [lmm.prepare(i, s.prompt, s.segments) for i, s in zip(images, samples, strict=True)]
+    assert len({len(i.input_ids) for i in inputs}) > 1
+    for one, batched in zip(inputs, lmm(inputs), strict=True):
+        alone = lmm([one])[0]
+        torch.testing.assert_close(batched.attention_maps, alone.attention_maps, atol=1e-5, rtol=0)
+        torch.testing.assert_close(batched.hidden_states, alone.hidden_states, atol=1e-4, rtol=0)
+
+
+def test_is_frozen_and_stays_in_evaluation_mode(lmm: FrozenLMM) -> None:
+    lmm.train()
+    assert not any(module.training for module in lmm.modules())
+    assert not any(parameter.requires_grad for parameter in lmm.parameters())
+
+
+def test_hash_tells_a_changed_weight(lmm: FrozenLMM) -> None:
+    before = lmm.weights_hash()
+    assert lmm.weights_hash() == before
+    next(lmm.model.parameters()).data.view(-1)[0] += 1e-3
+    assert lmm.weights_hash() != before
+
+
+def test_answers_as_without_the_plugin(lmm: FrozenLMM) -> None:
+    image = random_image(40, 60)
+    ids, text = lmm.generate(image, 'describe this image', max_new_tokens=6)
+    plain = AutoModelForImageTextToText.from_pretrained(lmm.name, attn_implementation='sdpa')
+    inputs = lmm.collate([lmm.prepare(image, 'describe this image')])
+    expected = plain.generate(**inputs, do_sample=False, max_new_tokens=6)[0, inputs['input_ids'].shape[1] :]
+    assert ids.tolist() == expected.tolist()
+    assert isinstance(text, str)
+
+
+def test_image_token_missing(lmm: FrozenLMM) -> None:
+    lmm.render = lambda prompt: f'USER: {prompt} ASSISTANT:'
+    with pytest.raises(UserError, match=r'image token .* once, found 0'):
+        lmm.prepare(random_image(40, 60), 'describe', SEGMENTS)
+
+
+def test_phrase_without_a_token(lmm: FrozenLMM) -> None:
+    with pytest.raises(UserError, match=r"phrase 1 \(' '\) has no token"):
+        lmm.prepare(random_image(40, 60), 'describe', [Segment('dog', 0), Segment(' ', 1)])
+    with pytest.raises(UserError, match=r'phrases \[0\] have no token'):
+        lmm.prepare(random_image(40, 60), 'describe', [Segment('dog', 1)])
+
+
+def test_attention_that_does_not_report(lmm: FrozenLMM) -> None:
+    text = lmm.config.text_config
+    for module in lmm.modules():
+        config = getattr(module, 'config', None)
+        if getattr(config, 'model_type', None) == text.model_type:
+            config._attn_implementation = 'sdpa'
+    assert text._attn_implementation != ATTENTION_NAME
+    with pytest.raises(RuntimeError, match='did not report'):
+        lmm([lmm.prepare(random_image(40, 60), 'describe', SEGMENTS)])
+
+
+@pytest.mark.parametrize('corner', [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_image_tokens_lie_under_what_they_show(lmm: FrozenLMM, corner: tuple[int, int]) -> None:
+    """A bright square on a blank picture changes the image token under it more than any other."""
+    blank = torch.full((3, 48, 96), 90, dtype=torch.uint8)
+    bright = blank.clone()
+    top, left = 4 + 32 * corner[0], 6 + 72 * corner[1]
+    bright[:, top : top + 8, left : left + 12] = 255
+    before, after = (lmm.prepare(image, 'describe') for image in (blank, bright))
+    for grid in before.grids:
+        change = (embeddings(lmm, after) - embeddings(lmm, before))[grid.columns].norm(dim=-1)
+        row, col = divmod(int(change.argmax()), grid.width)
+        place = grid.region or Region(0, 0, grid.height, grid.width, grid.height, grid.width)
+        y = (row + 0.5) / grid.height * place.padded_height - place.top
+        x = (col + 0.5) / grid.width * place.padded_width - place.left
+        # Half a token and half the square: the token's centre may be that far from the square's.
+        assert abs(y / place.height - (top + 4) / 48) <= 0.5 * place.padded_height / grid.height / place.height + 4 / 48
+        assert abs(x / place.width - (left + 6) / 96) <= 0.5 * place.padded_width / grid.width / place.width + 6 / 96
+
+
+def embeddings(lmm: FrozenLMM, inputs: LMMInputs) -> torch.Tensor:
+    """(N, D) what the text model is given: words and image features."""
+    seen = []
+    decoder = find_decoder(lmm.model, lmm.config.text_config)
+    handle = decoder.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs['inputs_embeds'][0]), with_kwargs=True
+    )
+    with torch.no_grad():
+        lmm.model(**lmm.collate([inputs]))
+    handle.remove()
+    return seen[0]
