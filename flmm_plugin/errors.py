@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+
+from mmengine import registry
+from mmengine.registry import Registry
+
 
 class UserError(Exception):
     """Something outside the code is wrong; the message says what, where, and how to put it right.
@@ -12,3 +22,47 @@ class UserError(Exception):
 
 class DataError(UserError, ValueError):
     """A data set on disk is missing, damaged or inconsistent; the message names the file and the id."""
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Print errors that a user can mend without a traceback and exit with status 1; let all others through."""
+    try:
+        yield
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+        print(f'Error: {message}', file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def explain(error: Exception) -> str | None:
+    """What to tell the user, or None if the error is not one that a user can mend."""
+    if isinstance(error, (UserError, FileNotFoundError)):
+        return str(error)
+    if isinstance(error, pickle.UnpicklingError):
+        return f'A file is damaged, or holds more than the plain data that may be read from it.\n{error}'
+    unknown = re.search(r'(\S+) is not in the (\S+)::(.+?) registry', str(error))
+    if isinstance(error, KeyError) and unknown:
+        return _unknown_type(unknown[1].strip('\'"'), unknown[3])
+    return None
+
+
+def _unknown_type(name: str, kind: str) -> str:
+    known = sorted({full for root in _roots() if root.name == kind for full in _names(root)})
+    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f'Did you mean {" or ".join(close)}?' if close else f'Known are: {", ".join(known)}.'
+    return f"There is no {kind} of type '{name}' (misspelt in the config?). {hint}"
+
+
+def _roots() -> list[Registry]:
+    return [value for value in vars(registry).values() if isinstance(value, Registry)]
+
+
+def _names(node: Registry, prefix: str = '') -> Iterator[str]:
+    """Types of a registry as a config of this package names them; those of other packages with their scope."""
+    node.import_from_location()
+    yield from (f'{prefix}{name}' for name in node.module_dict)
+    for scope, child in node.children.items():
+        yield from _names(child, '' if scope == 'flmm_plugin' else f'{scope}.')

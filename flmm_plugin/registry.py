@@ -2,8 +2,12 @@
 
 With ``default_scope = 'flmm_plugin'`` mmengine imports this module by itself, and each registry imports its
 ``locations`` when a type is first looked up, so that no config needs ``custom_imports``.
+
+The registries at the end hold nothing of this package: without a child of its scope, mmengine warns at every look-up
+before it falls back to its own types.
 """
 
+from mmengine import registry as mmengine_registry
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
@@ -18,3 +22,20 @@ TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, locations=['flmm_
 METRICS = Registry('metric', parent=MMENGINE_METRICS, locations=['flmm_plugin.evaluation'])
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, locations=['flmm_plugin.engine'])
 VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, locations=['flmm_plugin.visualization'])
+
+for _name in (
+    'DATA_SAMPLERS',
+    'EVALUATOR',
+    'LOG_PROCESSORS',
+    'LOOPS',
+    'MODEL_WRAPPERS',
+    'OPTIM_WRAPPERS',
+    'OPTIM_WRAPPER_CONSTRUCTORS',
+    'OPTIMIZERS',
+    'PARAM_SCHEDULERS',
+    'RUNNERS',
+    'VISBACKENDS',
+    'WEIGHT_INITIALIZERS',
+):
+    _parent = getattr(mmengine_registry, _name)
+    Registry(_parent.name, parent=_parent)

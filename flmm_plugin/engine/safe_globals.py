@@ -2,12 +2,13 @@
 
 From torch 2.6 on, ``torch.load`` builds nothing but tensors and plain containers unless a type is allowed by name.
 mmengine 0.10 neither allows its own types nor says ``weights_only=False``, so that its checkpoints, which carry the log
-history in numpy arrays, cannot be loaded or resumed. Allowing the few harmless types they hold mends that for the whole
-process.
+history in numpy arrays, cannot be loaded or resumed. Allowing the few harmless things they hold mends that for the
+whole process.
 """
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -22,12 +23,21 @@ def mmengine_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], st
     """What mmengine's checkpoints refer to: its log history, and numpy's arrays and scalars of numbers and text.
 
     numpy's constructors stand under both their old and their new name: a checkpoint may come from either version.
+    The log history holds methods of its own class, which pickles spell with ``getattr``; what stands in for it gives
+    out these methods and nothing else.
     """
     array, scalar = np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0]
     allowed: list[Any] = [HistoryBuffer, np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in KINDS)]
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
         allowed += [(array, f'{module}._reconstruct'), (scalar, f'{module}.scalar')]
-    return allowed
+    return [*allowed, (history_method, 'builtins.getattr')]
+
+
+def history_method(owner: type, name: str) -> Callable[..., Any]:
+    """``getattr`` for the methods that compute statistics of the log history; anything else is refused."""
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
+        raise pickle.UnpicklingError(f'the checkpoint asks for attribute {name!r} of {owner!r}, which is not allowed')
+    return getattr(HistoryBuffer, name)
 
 
 def allow_mmengine_checkpoints() -> None:

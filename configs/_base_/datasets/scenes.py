@@ -1,0 +1,62 @@
+# Scenes written by tools/make_scenes.py: narratives and expressions, mixed for training and both evaluated.
+# tools/train.py and tools/test.py move every data set below by `--cfg-options data_root=FOLDER`.
+data_root = 'data/scenes'
+prompt = 'Describe the image.'
+
+pipeline = [dict(type='LoadImageRGB'), dict(type='LoadGroundingMasks'), dict(type='PackGroundingInputs')]
+png = dict(type='PNGDataset', data_root=data_root, prompt=prompt, pipeline=pipeline)
+refcoco = dict(
+    type='RefCOCODataset',
+    data_root=data_root,
+    ann_file='refcoco/instances.json',
+    split_file='refcoco/refs(unc).p',
+    data_prefix=dict(img_path='images'),
+    prompt=prompt,
+    pipeline=pipeline,
+)
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        type='ConcatDataset',
+        datasets=[
+            dict(
+                **png,
+                ann_file='png/png_coco_train.json',
+                panoptic_file='png/panoptic_train.json',
+                data_prefix=dict(img_path='images', seg_path='png/panoptic_train'),
+            ),
+            dict(**refcoco, split='train', protocol='concat/random_sentence'),
+        ],
+    ),
+)
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=1,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='ConcatDataset',
+        datasets=[
+            dict(
+                **png,
+                ann_file='png/png_coco_val.json',
+                panoptic_file='png/panoptic_val.json',
+                data_prefix=dict(img_path='images', seg_path='png/panoptic_val'),
+                test_mode=True,
+            ),
+            dict(**refcoco, split='val', protocol='concat/all_sentences', test_mode=True),
+        ],
+    ),
+)
+test_dataloader = val_dataloader
+
+val_evaluator = [
+    dict(type='PNGMetric'),
+    dict(type='PNGMetric', field='coarse_masks'),
+    dict(type='RESMetric'),
+    dict(type='RESMetric', field='coarse_masks'),
+]
+test_evaluator = val_evaluator

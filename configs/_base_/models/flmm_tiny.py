@@ -1,0 +1,25 @@
+# The tiny LMM and the tiny SAM that ship with the package.
+model = dict(
+    type='FLMM',
+    lmm=dict(type='LlavaLMM', pretrained='flmm_plugin::tiny_llava'),
+    mask_head=dict(type='UNetMaskHead', base_channels=16),
+    refiner=dict(
+        type='SAMRefiner',
+        arch=dict(
+            image_size=128,
+            patch_size=8,
+            embed_dim=64,
+            depth=4,
+            num_heads=4,
+            global_attn_indexes=(1, 3),
+            window_size=8,
+            prompt_embed_dim=64,
+            decoder_num_heads=4,
+            decoder_mlp_dim=256,
+            iou_head_hidden_dim=64,
+        ),
+        checkpoint='flmm_plugin::tiny_sam.safetensors',
+    ),
+    loss_mask=dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True),
+    loss_dice=dict(type='mmdet.DiceLoss', use_sigmoid=True, naive_dice=True, eps=1.0),
+)

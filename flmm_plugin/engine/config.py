@@ -1,0 +1,64 @@
+"""From a tool's arguments to the config of a run."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from flmm_plugin.errors import UserError
+
+
+def load_config(path: str, options: dict[str, Any] | None = None, work_dir: str | None = None) -> Config:
+    """Read a config file, apply ``--cfg-options`` and settle the work dir: argument, then config, then file name."""
+    config = Config.fromfile(path)
+    apply_options(config, options or {})
+    if work_dir is not None:
+        config.work_dir = work_dir
+    elif config.get('work_dir') is None:
+        config.work_dir = os.path.join('work_dirs', Path(path).stem)
+    return config
+
+
+def apply_options(config: Config, options: dict[str, Any]) -> None:
+    """Merge ``options``; ``data_root=FOLDER`` moves every data set that lies in the config's ``data_root``.
+
+    mmengine has copied the variable into the data sets by the time options are merged: setting it alone does nothing.
+    """
+    before = config.get('data_root')
+    config.merge_from_dict(options)
+    if 'data_root' in options:
+        if before is None:
+            raise UserError(
+                f'{config.filename} has no variable data_root that `data_root={options["data_root"]}` could change.'
+            )
+        _move(config, before, options['data_root'])
+
+
+def _move(node: Any, before: str, after: str) -> None:
+    if isinstance(node, (dict, Config)):
+        if node.get('data_root') == before:
+            node['data_root'] = after
+        for value in node.values():
+            _move(value, before, after)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            _move(value, before, after)
+
+
+def existing_checkpoint(path: str) -> str:
+    """``path`` if it is a file or a URL; said before minutes go by on building the model."""
+    if '://' not in path and not os.path.isfile(path):
+        raise UserError(
+            f'The checkpoint {path} does not exist. Training writes checkpoints to its work dir, and the name of the '
+            'newest to `last_checkpoint` there.'
+        )
+    return path
+
+
+def set_local_rank(args: Namespace) -> None:
+    """Launchers give the local rank as an argument or in the environment; mmengine reads the latter."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))

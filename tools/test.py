@@ -1,0 +1,60 @@
+"""Test a grounding model; the arguments are MMDetection's. The metrics go to metrics.json in the work dir."""
+
+from __future__ import annotations
+
+import argparse
+
+from mmdet.engine.hooks.utils import trigger_visualization_hook
+from mmengine.config import DictAction
+from mmengine.runner import Runner
+
+from flmm_plugin.engine.config import existing_checkpoint, load_config, set_local_rank
+from flmm_plugin.errors import UserError, readable_errors
+from flmm_plugin.evaluation import DumpGroundingResults
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Test (and evaluate) a grounding model')
+    parser.add_argument('config', help='test config file path')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--work-dir', help='the directory to save the file containing evaluation metrics')
+    parser.add_argument('--out', help='dump predictions to a pickle file for offline evaluation')
+    parser.add_argument('--show', action='store_true', help='show prediction results')
+    parser.add_argument(
+        '--show-dir',
+        help='directory where sheets of pictures will be saved, in WORK_DIR/TIMESTAMP/ unless it is absolute',
+    )
+    parser.add_argument('--wait-time', type=float, default=2, help='the interval of show (s)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, key=value ...; data_root=FOLDER moves all data sets',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    if args.out is not None and not args.out.endswith(('.pkl', '.pickle')):
+        parser.error('--out: the dump file must be a pkl file')
+    set_local_rank(args)
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    with readable_errors():
+        config = load_config(args.config, args.cfg_options, args.work_dir)
+        config.launcher = args.launcher
+        config.load_from = existing_checkpoint(args.checkpoint)
+        if args.show or args.show_dir:
+            if 'visualization' not in config.get('default_hooks', {}):
+                raise UserError("--show needs visualization=dict(type='GroundingVisualizationHook') in default_hooks.")
+            config = trigger_visualization_hook(config, args)
+        runner = Runner.from_cfg(config)
+        if args.out is not None:
+            runner.test_evaluator.metrics.append(DumpGroundingResults(out_file_path=args.out))
+        runner.test()
+
+
+if __name__ == '__main__':
+    main()
