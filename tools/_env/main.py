@@ -45,11 +45,16 @@ def problems(stages: list[Stage], venv: Path, need_gb: float | None = None) -> l
     if 'venv' in names:
         found.append(checks.check_venv_module())
     if 'mmcv' in names:
-        try:
-            found.append(checks.check_compiler() if mmcv_wheel.must_compile() else None)
-        except SetupError as error:
-            found.append(str(error))
+        found.append(_mmcv_problem())
     return [problem for problem in found if problem]
+
+
+def _mmcv_problem() -> str | None:
+    try:
+        problem = checks.check_compiler() if mmcv_wheel.must_compile() else None
+    except SetupError as error:
+        return str(error)
+    return None if problem and mmcv_wheel.offered() else problem
 
 
 def _largest_download(stages: list[Stage]) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import zipfile
@@ -60,6 +61,14 @@ def intact(wheel: Path) -> bool:
 def must_compile() -> bool:
     """Whether, as far as is known before pip is asked, mmcv has to be compiled."""
     return user_wheel() is None and not any(intact(wheel) for wheel in cached_wheels())
+
+
+def offered() -> bool:
+    """Whether pip, as the user configured it, can get a prebuilt wheel. Asks it, so takes a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = ['--no-deps', '--only-binary', 'mmcv', '--retries', '0', '--quiet', '--dest', folder]
+        command = [sys.executable, '-m', 'pip', 'download', *options, f'mmcv=={pinned("mmcv", "mmcv")}']
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
 
 
 def install(context: Context) -> None:
