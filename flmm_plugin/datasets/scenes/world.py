@@ -1,0 +1,140 @@
+"""What a scene is made of, and how one is drawn at random: 1-4 things on two stuff regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+SHAPES = ('circle', 'square', 'triangle', 'star', 'heart', 'cross', 'ring', 'moon')
+COLORS: dict[str, tuple[int, int, int]] = {
+    'red': (215, 35, 40),
+    'orange': (245, 140, 25),
+    'yellow': (250, 225, 45),
+    'green': (60, 190, 60),
+    'blue': (35, 75, 215),
+    'purple': (125, 45, 165),
+    'pink': (255, 135, 195),
+    'black': (25, 25, 28),
+}
+#: circumradius in pixels
+SIZES = {'small': 17.0, 'large': 27.0}
+TOPS = ('sky', 'wall', 'forest')
+BOTTOMS = ('grass', 'water', 'sand', 'snow', 'road')
+STUFF = TOPS + BOTTOMS
+
+IMAGE_SIZE = 192
+MIN_GAP = 12.0  # between the x of two centres, so that "from left to right" has one meaning
+MIN_DISTANCE = 0.78  # of the sum of two radii: limited occlusion
+MAX_TRIES = 100
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object; ``x``, ``y`` and ``radius`` in pixels, ``angle`` in degrees."""
+
+    shape: str
+    color: str
+    size: str
+    x: float
+    y: float
+    radius: float
+    angle: float
+
+    @property
+    def kind(self) -> tuple[str, str, str]:
+        """Things of one kind look the same, and a caption counts them: "two small red stars"."""
+        return self.size, self.color, self.shape
+
+
+@dataclass(frozen=True)
+class Scene:
+    """``things`` from left to right; ``depth`` lists their indices from back to front."""
+
+    width: int
+    height: int
+    top: str
+    bottom: str
+    horizon: float
+    wave: float
+    phase: float
+    things: tuple[Thing, ...]
+    depth: tuple[int, ...]
+    texture_seed: int
+
+
+def sample_scene(rng: np.random.Generator, size: int = IMAGE_SIZE, num_things: int | None = None) -> Scene:
+    """Draw a scene on a square canvas of ``size`` pixels with ``num_things`` (1-4 at random) things."""
+    count = int(rng.integers(1, 5)) if num_things is None else num_things
+    things: list[Thing] | None = None
+    while things is None:
+        things = _place(rng, _sample_kinds(rng, count), size)
+    things.sort(key=lambda thing: thing.x)
+    return Scene(
+        width=size,
+        height=size,
+        top=str(rng.choice(TOPS)),
+        bottom=str(rng.choice(BOTTOMS)),
+        horizon=float(rng.uniform(0.35, 0.65) * size),
+        wave=float(rng.uniform(0, 0.03) * size),
+        phase=float(rng.uniform(0, 2 * np.pi)),
+        things=tuple(things),
+        depth=tuple(int(i) for i in rng.permutation(len(things))),
+        texture_seed=int(rng.integers(2**31)),
+    )
+
+
+def _sample_kinds(rng: np.random.Generator, count: int) -> list[tuple[str, str, str]]:
+    """Kinds of ``count`` things; a third of them repeats one before, which makes plurals."""
+    kinds: list[tuple[str, str, str]] = []
+    colors = tuple(COLORS)
+    sizes = tuple(SIZES)
+    for _ in range(count):
+        if kinds and rng.random() < 0.3:
+            kinds.append(kinds[-1])
+        else:
+            kinds.append((sizes[rng.integers(2)], colors[rng.integers(len(colors))], SHAPES[rng.integers(len(SHAPES))]))
+    return kinds
+
+
+def _place(rng: np.random.Generator, kinds: Sequence[tuple[str, str, str]], size: int) -> list[Thing] | None:
+    """Positions for all kinds, or None when a random start leaves no room for the last ones."""
+    things: list[Thing] = []
+    for kind_size, color, shape in kinds:
+        for _ in range(MAX_TRIES):
+            radius = SIZES[kind_size] * rng.uniform(0.93, 1.07)
+            x, y = rng.uniform(radius * 1.15, size - radius * 1.15, 2)
+            if all(_apart(x, y, radius, other) for other in things):
+                things.append(Thing(shape, color, kind_size, float(x), float(y), float(radius), rng.uniform(-10, 10)))
+                break
+        else:
+            return None
+    return things
+
+
+def _apart(x: float, y: float, radius: float, other: Thing) -> bool:
+    distance = np.hypot(x - other.x, y - other.y)
+    return abs(x - other.x) >= MIN_GAP and distance >= MIN_DISTANCE * (radius + other.radius)
+
+
+def relation(first: Thing, second: Thing) -> str:
+    """Where ``first``, the one more to the left, is seen from ``second``."""
+    dx, dy = second.x - first.x, second.y - first.y
+    if abs(dx) >= abs(dy):
+        return 'left of'
+    return 'above' if dy > 0 else 'below'
+
+
+def groups(scene: Scene) -> list[tuple[int, ...]]:
+    """Indices of things of one kind, the groups ordered by their leftmost member."""
+    found: dict[tuple[str, str, str], list[int]] = {}
+    for index, thing in enumerate(scene.things):
+        found.setdefault(thing.kind, []).append(index)
+    return [tuple(members) for members in found.values()]
+
+
+def neighbours(scene: Scene) -> list[tuple[Thing, Thing]]:
+    """Pairs of things next to each other from left to right."""
+    return list(pairwise(scene.things))

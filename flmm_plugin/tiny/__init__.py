@@ -1,0 +1,1 @@
+"""How the tiny LMM and the tiny SAM that ship with the project are made."""
