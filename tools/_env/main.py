@@ -73,7 +73,7 @@ def _pip_cache() -> Path:
 def use_python_of(venv: Path) -> None:
     """Go on under the Python of an environment that exists: wheels must fit it, not the Python on PATH."""
     python = venv / 'bin' / 'python'
-    if not os.access(python, os.X_OK) or Path(sys.prefix) == venv:
+    if not os.access(python, os.X_OK) or Path(sys.prefix).resolve() == venv.resolve():
         return
     config = (venv / 'pyvenv.cfg').read_text() if (venv / 'pyvenv.cfg').exists() else ''
     version = re.search(r'^version\w*\s*=\s*(\d+\.\d+)', config, re.MULTILINE)

@@ -1,0 +1,88 @@
+"""What holds for the package as a whole: what it imports, and what it ships."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import flmm_plugin
+from flmm_plugin.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS, VISUALIZERS
+
+REPO = Path(__file__).resolve().parents[1]
+BLOCK = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in {blocked}:
+            raise ModuleNotFoundError(f'{{name}} is blocked', name=name)
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def run_without(blocked: tuple[str, ...], code: str) -> subprocess.CompletedProcess[str]:
+    """Run ``code`` where importing any of ``blocked`` fails."""
+    command = [sys.executable, '-c', BLOCK.format(blocked=set(blocked)) + code]
+    return subprocess.run(command, capture_output=True, text=True, cwd=REPO)
+
+
+def test_models_import_without_mmdet_and_mmcv():
+    modules = [
+        '.'.join(path.relative_to(REPO).with_suffix('').parts)
+        for path in sorted((REPO / 'flmm_plugin' / 'models').rglob('*.py'))
+    ]
+    imports = '\n'.join(f'import {module.removesuffix(".__init__")}' for module in modules)
+    result = run_without(('mmdet', 'mmcv', 'xtuner'), imports)
+    assert result.returncode == 0, result.stderr
+
+
+def test_datasets_import_no_models():
+    code = """
+import flmm_plugin.datasets
+loaded = sorted(name for name in sys.modules if name.startswith('flmm_plugin.models'))
+assert not loaded, loaded
+"""
+    result = run_without((), code)
+    assert result.returncode == 0, result.stderr
+
+
+def test_installed_version_is_the_package_s():
+    assert metadata.version('flmm_plugin') == flmm_plugin.__version__
+
+
+def test_changelog_names_the_version():
+    assert f'## [{flmm_plugin.__version__}]' in (REPO / 'CHANGELOG.md').read_text()
+
+
+@pytest.mark.parametrize('registry', [MODELS, DATASETS, TRANSFORMS, METRICS, HOOKS, VISUALIZERS])
+def test_registries_are_children_in_the_scope_of_the_package(registry):
+    assert registry.scope == 'flmm_plugin'
+    assert registry.parent is not None and registry.parent.scope == 'mmengine'
+
+
+def test_types_are_found_without_custom_imports():
+    """A registry imports its own modules when a type is first looked up."""
+    code = """
+from flmm_plugin import registry
+for name, types in {types}.items():
+    for kind in types:
+        assert getattr(registry, name).get('flmm_plugin.' + kind) is not None, (name, kind)
+"""
+    types = {
+        'MODELS': ['FLMM', 'LlavaLMM', 'UNetMaskHead', 'SAMRefiner'],
+        'DATASETS': ['RefCOCODataset', 'PNGDataset'],
+    }
+    result = run_without((), code.replace('{types}', repr(types)))
+    assert result.returncode == 0, result.stderr
+
+
+def test_installing_moves_neither_torch_nor_mmcv_nor_mmdet():
+    """An existing MMDetection environment keeps them: the package must not even ask for them."""
+    always = [line for line in metadata.requires('flmm_plugin') or [] if 'extra ==' not in line]
+    names = {re.split(r'[^A-Za-z0-9_-]', line)[0].lower() for line in always}
+    assert names.isdisjoint({'torch', 'torchvision', 'mmcv', 'mmdet', 'xtuner', 'opencv-python'})
+    assert not any('==' in line for line in always)
