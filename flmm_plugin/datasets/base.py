@@ -36,7 +36,7 @@ class GroundingDataset(BaseDataset):
     #: attributes holding paths of annotation files besides ``ann_file``, relative to ``data_root``
     extra_files: tuple[str, ...] = ()
     #: said when a file is missing
-    remedy = 'See docs/data.md for the files this data set is made of.'
+    remedy = 'docs/data.md says which files it is made of.'
 
     def __init__(self, *, prompt: str = PROMPT, name: str = '', **kwargs: Any) -> None:
         self.prompt = prompt

@@ -6,10 +6,13 @@ import os
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 from mmengine.config import Config
 
 from flmm_plugin.errors import UserError
+
+ZIP_MAGIC = b'PK\x03\x04'
 
 
 def load_config(path: str, options: dict[str, Any] | None = None, work_dir: str | None = None) -> Config:
@@ -50,12 +53,18 @@ def _move(node: Any, before: str, after: str) -> None:
 
 
 def existing_checkpoint(path: str) -> str:
-    """``path`` if it is a file or a URL; said before minutes go by on building the model."""
-    if '://' not in path and not os.path.isfile(path):
+    """``path`` if it is a whole file or a URL; what is wrong is said before minutes go by on building the model."""
+    if '://' in path:
+        return path
+    if not os.path.isfile(path):
         raise UserError(
             f'The checkpoint {path} does not exist. Training writes checkpoints to its work dir, and the name of the '
             'newest to `last_checkpoint` there.'
         )
+    with open(path, 'rb') as file:
+        zipped = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
+    if zipped and not is_zipfile(path):  # the directory of a zip file is at its end
+        raise UserError(f'The checkpoint {path} is cut off: copy or download it again.')
     return path
 
 

@@ -62,23 +62,32 @@ def _draw_panel(ax: Axes, row: Row, name: str) -> None:
     if content is None:
         ax.set_axis_off()
         return
-    height, width = row.image.shape[:2]
-    ax.imshow(row.image)
-    if name == 'attention':
+    if name == 'image':
+        ax.imshow(row.image)
+    elif name == 'attention':
+        height, width = row.image.shape[:2]
+        ax.imshow(row.image)
         extent = (-0.5, width - 0.5, height - 0.5, -0.5)
         ax.imshow(content, cmap='inferno', alpha=0.7, extent=extent, interpolation='bilinear')
-    elif name != 'image':
+    else:
+        ax.imshow(_faded(row.image))
         _draw_mask(ax, content, row.color)
         if name != 'truth' and row.truth is not None:
             ax.set_xlabel(f'IoU {_iou(content, row.truth):.2f}', fontsize=8, labelpad=2)
 
 
+def _faded(image: np.ndarray) -> np.ndarray:
+    """A pale grey copy, on which the mask is the only colour."""
+    grey = image.mean(axis=2, keepdims=True) * 0.5 + 127
+    return grey.astype(np.uint8).repeat(3, axis=2)
+
+
 def _draw_mask(ax: Axes, mask: np.ndarray, color: str) -> None:
     overlay = np.zeros((*mask.shape, 4))
-    overlay[mask] = (*to_rgb(color), 0.55)
+    overlay[mask] = (*to_rgb(color), 0.6)
     ax.imshow(overlay, interpolation='nearest')
     if mask.any() and not mask.all():
-        ax.contour(mask, levels=[0.5], colors=['white'], linewidths=1.0)
+        ax.contour(mask, levels=[0.5], colors=[color], linewidths=1.2)
 
 
 def _iou(predicted: np.ndarray, truth: np.ndarray) -> float:

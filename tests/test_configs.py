@@ -1,0 +1,75 @@
+"""Every shipped config parses, and what it names can be built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.evaluator import Evaluator
+from torch import nn
+
+from flmm_plugin.errors import UserError
+from flmm_plugin.registry import DATASETS, HOOKS, MODELS, VISUALIZERS
+
+ROOT = Path(__file__).resolve().parents[1]
+LEAVES = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
+
+
+@pytest.fixture(params=LEAVES, ids=lambda path: str(path.relative_to(ROOT / 'configs')))
+def config(request: pytest.FixtureRequest) -> Config:
+    return Config.fromfile(request.param)
+
+
+def data_sets(config: Config) -> list[Any]:
+    """The configs of all data sets, inside wrappers too."""
+    found = [config[f'{part}_dataloader'].dataset for part in ('train', 'val', 'test')]
+    return [leaf for dataset in found for leaf in dataset.get('datasets', [dataset])]
+
+
+def test_leaves_are_short() -> None:
+    assert LEAVES
+    for path in LEAVES:
+        assert len(path.read_text().splitlines()) <= 25, path
+
+
+def test_data_sets_say_what_is_missing(config: Config, tmp_path: Path) -> None:
+    """Types and arguments are right if nothing but the files is wrong."""
+    for dataset in data_sets(config):
+        Compose(dataset.pipeline)
+        with pytest.raises(UserError, match='does not exist'):
+            DATASETS.build(dict(dataset, data_root=str(tmp_path)))
+
+
+def test_every_data_set_lies_in_data_root(config: Config) -> None:
+    assert {dataset.data_root for dataset in data_sets(config)} == {config.data_root}
+
+
+def test_metrics_fit_the_data_sets(config: Config) -> None:
+    for part in ('val', 'test'):
+        metrics = Evaluator(list(config[f'{part}_evaluator'])).metrics
+        dataset = config[f'{part}_dataloader'].dataset
+        for leaf in dataset.get('datasets', [dataset]):
+            protocol = leaf.get('protocol', 'narrative')
+            assert sum(metric.accepts(protocol) for metric in metrics) == 2  # refined and coarse
+
+
+def test_hooks_and_visualizer_build(config: Config, tmp_path: Path) -> None:
+    for hook in [*config.default_hooks.values(), *config.custom_hooks]:
+        HOOKS.build(hook)
+    VISUALIZERS.build(dict(config.visualizer, name=str(tmp_path), save_dir=str(tmp_path)))
+
+
+def test_parts_of_the_model_are_known(config: Config) -> None:
+    for part in (config.model, config.model.lmm, config.model.mask_head, config.model.refiner):
+        assert MODELS.get(part.type) is not None, part.type
+    for loss in (config.model.loss_mask, config.model.loss_dice):
+        assert isinstance(MODELS.build(loss), nn.Module)
+
+
+def test_tiny_model_builds() -> None:
+    config = Config.fromfile(ROOT / 'configs' / 'tiny' / 'flmm_tiny_scenes.py')
+    model = MODELS.build(config.model)
+    assert model.uses_text and sum(p.numel() for p in model.parameters() if p.requires_grad) > 10_000

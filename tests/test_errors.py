@@ -1,0 +1,40 @@
+"""What the tools say when the user made a mistake."""
+
+from __future__ import annotations
+
+import pytest
+
+from flmm_plugin.errors import DataError, readable_errors
+from flmm_plugin.registry import DATASETS, METRICS
+
+
+def said(error: Exception, capsys: pytest.CaptureFixture) -> str:
+    with pytest.raises(SystemExit) as exit_, readable_errors():
+        raise error
+    assert exit_.value.code == 1
+    return capsys.readouterr().err
+
+
+def test_user_errors_are_said_without_a_traceback(capsys: pytest.CaptureFixture) -> None:
+    assert said(DataError('x.json has no image 5'), capsys) == 'Error: x.json has no image 5\n'
+    assert 'no.py' in said(FileNotFoundError('file "no.py" does not exist'), capsys)
+
+
+@pytest.mark.parametrize(
+    'registry, wrong, right',
+    [
+        (DATASETS, 'RefCOCODatset', 'RefCOCODataset'),
+        (METRICS, 'PNGMetrics', 'PNGMetric'),
+        (DATASETS, 'Concat', 'Concat'),
+    ],
+)
+def test_misspelt_type_names_the_nearest(registry, wrong: str, right: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(KeyError) as error:
+        registry.build(dict(type=wrong))
+    message = said(error.value, capsys)
+    assert f"There is no {registry.name} of type '{wrong}'" in message and right in message
+
+
+def test_other_errors_keep_their_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), readable_errors():
+        raise ZeroDivisionError
