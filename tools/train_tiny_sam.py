@@ -1,6 +1,6 @@
 """Train the tiny SAM that ships with the project, from scratch, on box and mask prompts over scenes.
 
-python tools/train_tiny_sam.py OUT.safetensors [--steps 2500] [--seed 0] [--threads 2]
+python tools/train_tiny_sam.py OUT.safetensors [--steps 800] [--seed 0] [--threads 2]
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def held_out_iou(refiner: SAMRefiner, scenes: PromptedScenes, num: int) -> dict[
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', type=Path)
-    parser.add_argument('--steps', type=int, default=2500)
+    parser.add_argument('--steps', type=int, default=800)
     parser.add_argument('--batch', type=int, default=8)
-    parser.add_argument('--lr', type=float, default=1.5e-3)
+    parser.add_argument('--lr', type=float, default=2e-3)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--threads', type=int, default=2)
     args = parser.parse_args()

@@ -44,7 +44,7 @@ def phrase_masks(scene: Scene, owners: np.ndarray) -> Tensor:
 
 
 def simulate_coarse(masks: Tensor, generator: torch.Generator) -> Tensor:
-    """Logits (P, 64, 64) such as a mask head makes from 14 x 14 attention maps: blurred, shifted, noisy, too big or small."""
+    """Logits (P, 64, 64) such as a mask head makes of attention maps: blurred, shifted, noisy, too big or small."""
 
     def uniform(low: float, high: float) -> float:
         return low + (high - low) * torch.rand((), generator=generator).item()

@@ -1,17 +1,19 @@
 # Scenes written by tools/make_scenes.py: narratives and expressions, mixed for training and both evaluated.
 # tools/train.py and tools/test.py move every data set below by `--cfg-options data_root=FOLDER`.
 data_root = 'data/scenes'
-prompt = 'Describe the image.'
+# The questions that the tiny LMM was taught to answer with a narrative and with expressions.
+png_prompt = 'Describe the image.'
+refcoco_prompt = 'Name the things.'
 
 pipeline = [dict(type='LoadImageRGB'), dict(type='LoadGroundingMasks'), dict(type='PackGroundingInputs')]
-png = dict(type='PNGDataset', data_root=data_root, prompt=prompt, pipeline=pipeline)
+png = dict(type='PNGDataset', data_root=data_root, prompt=png_prompt, pipeline=pipeline)
 refcoco = dict(
     type='RefCOCODataset',
     data_root=data_root,
     ann_file='refcoco/instances.json',
     split_file='refcoco/refs(unc).p',
     data_prefix=dict(img_path='images'),
-    prompt=prompt,
+    prompt=refcoco_prompt,
     pipeline=pipeline,
 )
 

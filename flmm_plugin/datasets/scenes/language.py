@@ -1,4 +1,4 @@
-"""What can be said of a scene: narratives, referring expressions, questions with answers. Words only, no coordinates."""
+"""What can be said of a scene: narratives, referring expressions, questions with answers. No coordinates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flmm_plugin.datasets.scenes.world import COLORS, SHAPES, SIZES, Scene, Thing, groups, neighbours, relation
+from flmm_plugin.datasets.scenes.world import COLORS, SHAPES, SIZES, STUFF, Scene, Thing, groups, neighbours, relation
 
 COUNTS = ('no', 'one', 'two', 'three', 'four')
 DESCRIBE = 'Describe the image.'
@@ -56,7 +56,7 @@ def _noun_phrase(thing: Thing, count: int = 1) -> str:
 
 
 def expressions(scene: Scene, index: int) -> list[str]:
-    """Referring expressions that fit thing ``index`` and no other: the shortest, the full one, one by place or neighbour."""
+    """Expressions that fit thing ``index`` and no other: the shortest, the full one, one by place or neighbour."""
     thing = scene.things[index]
     twins = [i for i, other in enumerate(scene.things) if other.kind == thing.kind]
     full = (thing.size, thing.color)
@@ -163,9 +163,11 @@ _ASKERS = (_ask_color, _ask_shape, _ask_place, _ask_place, _ask_count, _ask_next
 
 def vocabulary() -> list[str]:
     """Every word and mark that this module can say, sorted; lower case."""
-    from flmm_plugin.datasets.scenes.world import STUFF
-
     words = {*SHAPES, *(plural(shape) for shape in SHAPES), *COLORS, *SIZES, *STUFF, *COUNTS}
-    words.update('the is are above below left right of which there a . , ? : leftmost rightmost thing things'.split())
-    words.update('what color shape how many at top bottom next to on yes no describe image name user assistant'.split())
-    return sorted(words)
+    return sorted(words.union(_OTHER_WORDS.split()))
+
+
+_OTHER_WORDS = """
+the is are above below left right of which there a . , ? : leftmost rightmost thing things what color shape how many
+at top bottom next to on yes no describe image name user assistant
+"""

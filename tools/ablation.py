@@ -1,0 +1,161 @@
+"""What each part of the method adds, and what the LMM's knowledge adds: 3 LMMs x 6 stages x 3 seeds on held-out scenes.
+
+    python tools/ablation.py [--work-dir work_dirs/ablation] [--iters 300] [--seeds 0 1 2]
+
+Each trained stage is a run of the tiny config with some of its parts. Finished runs are kept: start it again to go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = ROOT / 'configs/tiny/flmm_tiny_scenes.py'
+STAGES: dict[str, tuple[str, ...] | None] = {
+    'U-Net': None,
+    '+ SAM, mask prompt': ('mask',),
+    '+ box': ('mask', 'box'),
+    '+ text': ('mask', 'box', 'text'),
+}
+RAW = {'attention, mean of heads': True, 'attention, best head': False}
+LMMS = ('trained', 'random language model', 'untrained')
+RAW_SCENES = 100
+
+
+def lmm_folder(work_dir: Path, lmm: str, seed: int) -> str:
+    from flmm_plugin.tiny import controls
+
+    if lmm == 'trained':
+        return controls.TINY_LMM
+    folder = work_dir / f'{lmm.replace(" ", "_")}_{seed}'
+    if not (folder / 'config.json').exists():
+        (controls.save_untrained if lmm == 'untrained' else controls.save_random_language)(folder, seed)
+    return str(folder)
+
+
+def build_config(work_dir: Path, iters: int, lmm: str, seed: int) -> Any:
+    from flmm_plugin.engine.config import load_config
+
+    schedule = {'train_cfg.max_iters': iters, 'train_cfg.val_interval': 10 * iters, 'param_scheduler.1.end': iters}
+    options = {
+        'data_root': str(work_dir / 'scenes'),
+        'model.lmm.pretrained': lmm_folder(work_dir, lmm, seed),
+        'randomness.seed': seed,
+        'log_level': 'WARNING',
+        'default_hooks.checkpoint.interval': 10 * iters,
+        **schedule,
+    }
+    return load_config(str(CONFIG), options, str(work_dir / 'runs' / f'{lmm}_{seed}'.replace(' ', '_')))
+
+
+def run_stage(work_dir: Path, iters: int, job: tuple[str, str, int]) -> None:
+    """Train and test one stage; its metrics are the job's file."""
+    lmm, stage, seed = job
+    target = work_dir / 'results' / f'{lmm}--{stage}--{seed}.json'
+    if target.exists():
+        return
+    from mmengine.runner import Runner
+
+    config = build_config(work_dir, iters, lmm, seed)
+    config.work_dir += f'_{len(STAGES[stage] or ())}'
+    if STAGES[stage] is None:
+        config.model.refiner = None
+    else:
+        config.model.refiner.prompts = STAGES[stage]
+    runner = Runner.from_cfg(config)
+    runner.train()
+    metrics = runner.test()
+    target.write_text(json.dumps({key.removeprefix('png/narrative/'): value for key, value in metrics.items()}))
+    print(f'{lmm}, {stage}, seed {seed}: things {metrics["png/narrative/mIoU_thing"]:.3f}', flush=True)
+
+
+def run_raw(work_dir: Path, iters: int, job: tuple[str, int]) -> None:
+    """Score raw attention; head and threshold are chosen on training scenes."""
+    import torch
+    from mmengine.dataset import pseudo_collate
+    from mmengine.registry import init_default_scope
+    from torch.utils.data import Subset
+
+    from flmm_plugin.evaluation.raw_attention import choose, score_raw_attention
+    from flmm_plugin.registry import DATASETS, MODELS
+
+    lmm, seed = job
+    targets = {stage: work_dir / 'results' / f'{lmm}--{stage}--{seed}.json' for stage in RAW}
+    if all(target.exists() for target in targets.values()):
+        return
+    config = build_config(work_dir, iters, lmm, seed)
+    init_default_scope(config.default_scope)
+    model = MODELS.build(dict(config.model, refiner=None)).eval()
+
+    def narratives(loader: Any) -> Any:
+        dataset = DATASETS.build(loader.dataset.datasets[0])
+        for item in Subset(dataset, range(min(RAW_SCENES, len(dataset)))):
+            batch = pseudo_collate([item])
+            with torch.no_grad():
+                (found,) = model(**batch, mode='tensor')
+            truth = batch['data_samples'][0].gt_instances
+            yield found['attention_maps'], torch.as_tensor(truth.masks), truth.is_thing
+
+    fitted, held_out = (
+        score_raw_attention(narratives(part)) for part in (config.train_dataloader, config.val_dataloader)
+    )
+    for stage, target in targets.items():
+        target.write_text(json.dumps(choose(fitted, held_out, mean=RAW[stage])))
+        print(f'{lmm}, {stage}, seed {seed}: {target.read_text()}', flush=True)
+
+
+def collect(work_dir: Path, seeds: list[int]) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """results[lmm][stage][metric] -> one number for each seed."""
+    table: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for lmm, stage, seed in itertools.product(LMMS, [*RAW, *STAGES], seeds):
+        found = json.loads((work_dir / 'results' / f'{lmm}--{stage}--{seed}.json').read_text())
+        for key in ('mIoU_thing', 'mIoU_stuff', 'AR_all'):
+            if key in found:
+                table.setdefault(lmm, {}).setdefault(stage, {}).setdefault(key, []).append(found[key])
+    return table
+
+
+def prepare_worker() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def main() -> None:
+    from flmm_plugin.datasets.scenes import write_scenes
+    from flmm_plugin.tiny.report import plot_ablation, write_table
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/ablation'))
+    parser.add_argument('--iters', type=int, default=300)
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--workers', type=int, default=os.cpu_count() or 1, help='runs at a time, one thread each')
+    args = parser.parse_args()
+    work_dir = args.work_dir.resolve()
+    (work_dir / 'results').mkdir(parents=True, exist_ok=True)
+    if not (work_dir / 'scenes').exists():
+        write_scenes(work_dir / 'scenes', 1700, seed=77, fractions=(1500 / 1700, 200 / 1700, 0), workers=args.workers)
+    for lmm, seed in itertools.product(LMMS, args.seeds):
+        lmm_folder(work_dir, lmm, seed)
+    os.environ['OMP_NUM_THREADS'] = '1'
+    spawn = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(args.workers, mp_context=spawn, initializer=prepare_worker) as pool:
+        list(pool.map(partial(run_raw, work_dir, args.iters), itertools.product(LMMS, args.seeds)))
+        jobs = [(lmm, stage, seed) for seed, stage, lmm in itertools.product(args.seeds, STAGES, LMMS)]
+        list(pool.map(partial(run_stage, work_dir, args.iters), jobs))
+    results = collect(work_dir, args.seeds)
+    write_table(results, ROOT / 'docs/tiny.md')
+    plot_ablation(results, ROOT / 'docs/images/ablation.png')
+    print('docs/tiny.md and docs/images/ablation.png are up to date')
+
+
+if __name__ == '__main__':
+    main()
