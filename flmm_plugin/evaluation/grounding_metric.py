@@ -13,6 +13,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
+SKIPPED = ('skipped',)
+
 
 @dataclass
 class Overlaps:
@@ -70,12 +72,12 @@ class GroundingMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the overlaps of each sample.
 
-        Every sample leaves one result, a skipped one None: mmengine interleaves the results of the ranks and cuts off
-        what the sampler added to fill the last round, which goes wrong if ranks skip differently.
+        Every sample leaves one result, a skipped one too: mmengine interleaves the results of the ranks, without
+        those that are None, and cuts off what the sampler added to fill the last round.
         """
         for sample in data_samples:
             if not self.accepts(sample['protocol']):
-                self.results.append(None)
+                self.results.append(SKIPPED)
                 continue
             truth = sample['gt_instances']
             counts = overlaps(sample['pred_instances'][self.field].bool(), truth['masks'].bool())
@@ -86,7 +88,7 @@ class GroundingMetric(BaseMetric):
     def compute_metrics(self, results: list) -> dict[str, float]:
         groups: dict[str, list[Overlaps]] = defaultdict(list)
         for result in results:
-            if result is not None:
+            if result != SKIPPED:
                 groups[result[0]].append(result[1])
         metrics = {}
         for group, parts in groups.items():

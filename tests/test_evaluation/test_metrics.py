@@ -16,6 +16,7 @@ from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 
 from flmm_plugin.evaluation import PNGMetric, RESMetric
+from flmm_plugin.evaluation.grounding_metric import SKIPPED
 from flmm_plugin.evaluation.png_metric import average_recall
 
 RES = 'concat/all_sentences'
@@ -134,7 +135,7 @@ def test_every_sample_leaves_one_result() -> None:
     metric = PNGMetric()
     samples = [sample.to_dict() for sample in predictions(3, RES) + predictions(2, 'narrative')]
     metric.process(None, samples)
-    assert [result is None for result in metric.results] == [True] * 3 + [False] * 2
+    assert [result == SKIPPED for result in metric.results] == [True] * 3 + [False] * 2
 
 
 def test_unknown_field_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ def metrics() -> list:
 
 
 def evaluate_share(rank: int, folder: str) -> None:
+    os.chdir(folder)  # mmengine exchanges results through files in the current folder
     dist.init_process_group('gloo', init_method=f'file://{folder}/store', rank=rank, world_size=WORLD)
     samples = mixture()
     total = len(samples)
