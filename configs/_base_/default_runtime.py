@@ -18,7 +18,7 @@ env_cfg = dict(
 # Parts of SAM's prompt encoder and decoder (points, the IoU head) take no part in the loss.
 find_unused_parameters = True
 
-# TensorBoard as well: vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+# For TensorBoard: `--cfg-options visualizer.vis_backends.0.type=TensorboardVisBackend`.
 visualizer = dict(type='GroundingVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'

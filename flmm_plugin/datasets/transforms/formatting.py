@@ -18,9 +18,10 @@ META_KEYS = ('img_id', 'img_path', 'ori_shape', 'sample_id', 'dataset_name', 'pr
 class PackGroundingInputs(BaseTransform):
     """Pack a sample: ``inputs`` (3, H, W) uint8 RGB and ``data_samples``, an mmdet ``DetDataSample``.
 
-    ``gt_instances``: ``masks`` (P, H, W) bool, ``phrases`` list of str, ``is_thing`` and ``is_plural`` (P,) bool, in
-    phrase-index order. Its metainfo has what :data:`META_KEYS` names, and ``gt_masks`` (mmdet ``BitmapMasks``), where
-    mmdet's ``RefSegMetric`` looks for the truth.
+    ``gt_instances``, in phrase-index order: ``masks`` (P, H, W) bool, ``phrases`` list of str, ``is_thing`` and
+    ``is_plural`` (P,) bool, and ``labels`` (P,), the phrase indices, by which mmdet's visualizer chooses colours.
+    The metainfo has what :data:`META_KEYS` names, and ``gt_masks`` (mmdet ``BitmapMasks``), where mmdet's
+    ``RefSegMetric`` looks for the truth.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -30,6 +31,7 @@ class PackGroundingInputs(BaseTransform):
         sample.set_field(results['gt_masks'], 'gt_masks', field_type='metainfo')
         sample.gt_instances = InstanceData(
             masks=torch.from_numpy(results['gt_masks'].masks).bool(),
+            labels=torch.arange(len(phrases)),
             phrases=[phrase['text'] for phrase in phrases],
             is_thing=torch.tensor([phrase['is_thing'] for phrase in phrases], dtype=torch.bool),
             is_plural=torch.tensor([phrase['is_plural'] for phrase in phrases], dtype=torch.bool),
