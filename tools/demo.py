@@ -24,7 +24,7 @@ ROWS = (
     ('plurals, average recall', 'AR_plural'),
 )
 RES_ROWS = (('expressions, cIoU', 'cIoU'), ('expressions, mean IoU', 'mIoU'))
-RES_PROTOCOL = 'concat/all_sentences'
+RES_PROTOCOL = 'concat/first_sentence'
 
 
 def run(*command: str | Path) -> None:

@@ -4,7 +4,7 @@ It reads captions and questions with answers, and never a mask or a position. Th
 tell which words a caption holds (of small pictures of one thing, then of whole scenes), a stand-in for CLIP's
 pretraining; then the whole model learns captions, lists of referring expressions and answers to questions.
 
-    python tools/train_tiny_lmm.py OUT_DIR [--steps 800 700 4200] [--seed 0] [--threads 2]
+    python tools/train_tiny_lmm.py OUT_DIR [--steps 500 400 2400] [--seed 0] [--threads 2]
     python tools/train_tiny_lmm.py OUT_DIR --eval-only          # accuracy on held-out scenes
 """
 
@@ -72,11 +72,12 @@ def train_language(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out_dir', type=Path)
-    parser.add_argument('--steps', type=int, nargs=3, default=(800, 700, 4200), help='one thing, scenes, language')
+    parser.add_argument('--steps', type=int, nargs=3, default=(500, 400, 2400), help='one thing, scenes, language')
     parser.add_argument('--lr', type=float, default=2e-3)
     parser.add_argument('--batch', type=int, default=16)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--init', type=Path, help='go on from this model instead of random weights')
     parser.add_argument('--eval-only', action='store_true', help='measure the model in OUT_DIR')
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -87,7 +88,7 @@ def main() -> None:
         print(json.dumps(teacher_forced_accuracy(model, tokenizer, args.seed, 1000)))
         return
     processor = build_processor()
-    model = build_model(processor)
+    model = LlavaForConditionalGeneration.from_pretrained(args.init) if args.init else build_model(processor)
     print(f'{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters', flush=True)
 
     def save(scenes: int = 200) -> str:
@@ -95,7 +96,8 @@ def main() -> None:
         processor.save_pretrained(args.out_dir)
         return json.dumps(teacher_forced_accuracy(model, processor.tokenizer, args.seed, scenes))
 
-    train_vision(model, processor.tokenizer, args)
+    if args.init is None:
+        train_vision(model, processor.tokenizer, args)
     train_language(model, processor.tokenizer, args, save)
     print(save(1000))
 

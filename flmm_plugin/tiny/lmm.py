@@ -6,6 +6,7 @@ Shape shorthand: B pictures, T patches, W words.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -115,14 +116,32 @@ def normalize(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def init_vision(tower: nn.Module, images: Tensor) -> None:
-    """Patch embedding from the whitened principal components of patches of uint8 ``images``; positions N(0, 0.35)."""
+    """Start the tower so that it sees, and so that it keeps track of where.
+
+    Patch embedding: the whitened principal components of patches of uint8 ``images``. Position embedding: N(0, 0.35),
+    and waves along rows and columns in channels that the patches leave free. Reading words needs no positions: where
+    patches fill every channel it wipes them out, and the language model cannot learn what "leftmost" means.
+    """
     patches = F.unfold(normalize(images), PATCH, stride=PATCH).transpose(1, 2).reshape(-1, 3 * PATCH * PATCH)
     values, vectors = torch.linalg.eigh(torch.cov((patches - patches.mean(0)).T))
     weight = tower.vision_model.embeddings.patch_embedding.weight
-    count = min(len(weight), len(values))
+    waves = position_waves(SIDE)
+    count = len(weight) - waves.shape[1]
     filters = (vectors[:, -count:] / values[-count:].clamp(min=1e-4).sqrt()).T
     weight[:count] = filters.view(count, 3, PATCH, PATCH)
-    nn.init.normal_(tower.vision_model.embeddings.position_embedding.weight, std=0.35)
+    weight[count:] = 0
+    table = tower.vision_model.embeddings.position_embedding.weight
+    nn.init.normal_(table, std=0.35)
+    table[1:, count:] = waves
+
+
+def position_waves(side: int, lengths: Sequence[float] = (4.0, 2.0, 1.0, 0.5)) -> Tensor:
+    """Sines and cosines along columns and rows of a (side x side) grid, ``lengths`` in sides: (side * side, 16)."""
+    at = (torch.arange(side) + 0.5) / side - 0.5
+    angles = 2 * math.pi * at[:, None] / torch.tensor(lengths)
+    waves = torch.cat([angles.sin(), angles.cos()], 1)  # (side, 8)
+    rows, columns = waves[:, None].expand(-1, side, -1), waves[None].expand(side, -1, -1)
+    return torch.cat([rows, columns], 2).flatten(0, 1)
 
 
 class WordReader(nn.Module):

@@ -49,7 +49,7 @@ val_dataloader = dict(
                 data_prefix=dict(img_path='images', seg_path='png/panoptic_val'),
                 test_mode=True,
             ),
-            dict(**refcoco, split='val', protocol='concat/all_sentences', test_mode=True),
+            dict(**refcoco, split='val', protocol='concat/first_sentence', test_mode=True),
         ],
     ),
 )
