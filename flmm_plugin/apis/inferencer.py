@@ -52,11 +52,12 @@ class FLMMInferencer:
     """
 
     def __init__(self, config: str | Path | Config, checkpoint: str | Path, device: str | None = None) -> None:
+        path = existing_checkpoint(str(checkpoint))
         config = config if isinstance(config, Config) else Config.fromfile(config)
         init_default_scope(config.get('default_scope', 'flmm_plugin'))
         self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
         self.model = MODELS.build(config.model)
-        load_checkpoint(self.model, existing_checkpoint(str(checkpoint)), map_location='cpu')
+        load_checkpoint(self.model, path, map_location='cpu')
         self.model.to(self.device).eval()
 
     @torch.inference_mode()

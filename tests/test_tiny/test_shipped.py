@@ -1,0 +1,52 @@
+"""The weights that ship with the project are those that were trained."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoProcessor, LlavaForConditionalGeneration
+
+from flmm_plugin.assets import resolve
+from flmm_plugin.datasets.scenes import render, sample_scene
+from flmm_plugin.datasets.scenes.language import DESCRIBE
+from flmm_plugin.models.lmms import LlavaLMM
+from flmm_plugin.tiny.conversations import teacher_forced_accuracy
+from flmm_plugin.tiny.lmm import SIZE
+
+LMM = 'flmm_plugin::tiny_llava'
+
+
+@pytest.fixture(scope='module')
+def bare() -> LlavaForConditionalGeneration:
+    """The LMM as transformers loads it, without the plugin."""
+    return LlavaForConditionalGeneration.from_pretrained(resolve(LMM)).eval()
+
+
+def test_shipped_weights_are_small():
+    assets = Path(resolve(LMM)).parent
+    assert sum(path.stat().st_size for path in assets.rglob('*') if path.is_file()) <= 15e6
+
+
+def test_lmm_describes_scenes_it_has_not_seen(bare):
+    tokenizer = AutoProcessor.from_pretrained(resolve(LMM)).tokenizer
+    accuracy = teacher_forced_accuracy(bare, tokenizer, seed=2024, num=50)
+    assert accuracy['color'] > 0.92 and accuracy['shape'] > 0.92 and accuracy['stuff'] > 0.98
+
+
+def test_answers_are_those_of_the_bare_model(bare):
+    """Same tokens as transformers' own processor and generate give: the plugin changes nothing the LMM says."""
+    processor = AutoProcessor.from_pretrained(resolve(LMM))
+    grounded = LlavaLMM(LMM)
+    for index in range(3):
+        image = render(sample_scene(np.random.default_rng([99, index])))[0]
+        content = [{'type': 'image'}, {'type': 'text', 'text': DESCRIBE}]
+        text = processor.apply_chat_template([{'role': 'user', 'content': content}], add_generation_prompt=True)
+        small = Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+        inputs = processor(images=small, text=text, return_tensors='pt', add_special_tokens=False)
+        with torch.no_grad():
+            expected = bare.generate(**inputs, do_sample=False, max_new_tokens=60)[0, inputs['input_ids'].shape[1] :]
+        tokens, answer = grounded.generate(torch.from_numpy(image).permute(2, 0, 1), DESCRIBE, max_new_tokens=60)
+        assert tokens.tolist() == expected.tolist()
+        assert answer.startswith('the ')
