@@ -1,4 +1,4 @@
-"""Tiny random models of every family that has an adapter, and the FLMM around them."""
+"""A tiny FLMM, and pictures and texts for it."""
 
 from __future__ import annotations
 
@@ -8,49 +8,8 @@ from typing import Any
 import torch
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor
-from transformers import (
-    AutoTokenizer,
-    CLIPVisionConfig,
-    LlavaNextConfig,
-    LlavaNextForConditionalGeneration,
-    LlavaNextImageProcessor,
-    LlavaNextProcessor,
-    MistralConfig,
-)
 
 from flmm_plugin.structures import Segment
-from tests.tiny_llava import CHAT_TEMPLATE, save_tiny_llava
-
-PINPOINTS = [[32, 64], [64, 32], [64, 64], [96, 32], [32, 96]]
-
-
-def save_tiny_llava_next(folder: Path, seed: int = 0) -> Path:
-    """A random LLaVA-NeXT on Mistral with grouped keys: image 32, patch 8, 2 layers of 4 heads on 2 keys."""
-    tokenizer = AutoTokenizer.from_pretrained(save_tiny_llava(folder / 'for_tokenizer'))
-    LlavaNextProcessor(
-        LlavaNextImageProcessor(
-            size={'shortest_edge': 32}, crop_size={'height': 32, 'width': 32}, image_grid_pinpoints=PINPOINTS
-        ),
-        tokenizer,
-        patch_size=8,
-        vision_feature_select_strategy='default',
-        chat_template=CHAT_TEMPLATE,
-    ).save_pretrained(folder)
-    torch.manual_seed(seed)
-    sizes = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4)
-    LlavaNextForConditionalGeneration(
-        LlavaNextConfig(
-            vision_config=CLIPVisionConfig(**sizes, image_size=32, patch_size=8, projection_dim=32),
-            text_config=MistralConfig(**sizes, num_key_value_heads=2, vocab_size=len(tokenizer)),
-            image_token_index=tokenizer.convert_tokens_to_ids('<image>'),
-            image_grid_pinpoints=PINPOINTS,
-            vision_feature_layer=-1,
-        )
-    ).save_pretrained(folder)
-    return folder
-
-
-FAMILIES = {'LlavaLMM': save_tiny_llava, 'LlavaNextLMM': save_tiny_llava_next}
 
 
 def tiny_refiner(**changes: Any) -> dict[str, Any]:

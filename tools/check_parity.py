@@ -10,7 +10,7 @@ import sys
 from contextlib import redirect_stdout
 
 from flmm_plugin.apis.parity import FAMILIES, check_case
-from flmm_plugin.errors import UserError
+from flmm_plugin.errors import readable_errors
 
 
 def main() -> int:
@@ -20,11 +20,9 @@ def main() -> int:
     parser.add_argument('--family', choices=sorted(FAMILIES), help="default: the LMM's own model type")
     parser.add_argument('--json', action='store_true', help='print one JSON object')
     args = parser.parse_args()
-    try:
-        with redirect_stdout(sys.stderr):  # logs go there too, so that --json prints JSON alone
-            differences = check_case(args.case, args.weights, args.family)
-    except UserError as error:
-        sys.exit(f'error: {error}')
+    # Logs go to stderr, so that --json prints JSON alone.
+    with readable_errors(), redirect_stdout(sys.stderr):
+        differences = check_case(args.case, args.weights, args.family)
     if args.json:
         print(json.dumps({d.name: dict(value=d.value, tolerance=d.tolerance, passed=d.passed) for d in differences}))
     else:

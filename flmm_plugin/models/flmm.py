@@ -70,7 +70,7 @@ class FLMM(BaseModel):
             self.text_layer_weights = nn.Parameter(torch.ones(self.lmm.num_layers))
             self.text_proj = nn.Linear(self.lmm.hidden_size, self.sam.embed_dim)
         self.losses = None if loss_mask is None or loss_dice is None else MaskLosses(loss_mask, loss_dice)
-        keep_trained_only(self, frozen=('lmm.', 'sam.model.image_encoder.'), owner=f'LMM {self.lmm.name!r}')
+        keep_trained_only(self, owner=f'LMM {self.lmm.name!r}')
 
     @property
     def uses_text(self) -> bool:

@@ -8,14 +8,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from flmm_plugin.errors import UserError
+from flmm_plugin.models.checkpoints import is_frozen
 
 
 class CheckpointError(UserError, RuntimeError):
     """A checkpoint that does not belong to the model."""
 
 
-def keep_trained_only(model: nn.Module, frozen: tuple[str, ...], owner: str) -> None:
-    """Leave ``frozen`` name prefixes out of ``model``'s state dict, and check everything else on loading.
+def keep_trained_only(model: nn.Module, owner: str) -> None:
+    """Leave the frozen parts out of ``model``'s state dict, and check everything else on loading.
 
     The check is a pre-hook because mmengine's loader, which tolerates mismatches, runs it as well as torch's.
 
@@ -24,29 +25,27 @@ def keep_trained_only(model: nn.Module, frozen: tuple[str, ...], owner: str) -> 
     """
 
     def drop_frozen(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-        for name in [n for n in state if n.startswith(tuple(prefix + part for part in frozen))]:
+        for name in [n for n in state if n.startswith(prefix) and is_frozen(n.removeprefix(prefix))]:
             del state[name]
 
     def check(state: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
         given = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-        check_trained(model.state_dict(), given, frozen, owner)
+        check_trained(model.state_dict(), given, owner)
 
     def forgive_frozen(module: nn.Module, incompatible: Any) -> None:
-        missing = incompatible.missing_keys
-        missing[:] = [name for name in missing if not name.startswith(frozen)]
+        for names in incompatible:
+            names[:] = [name for name in names if not is_frozen(name)]
 
     model.register_state_dict_post_hook(drop_frozen)
     model._register_load_state_dict_pre_hook(check)
     model.register_load_state_dict_post_hook(forgive_frozen)
 
 
-def check_trained(
-    expected: Mapping[str, Tensor], given: Mapping[str, Tensor], frozen: tuple[str, ...], owner: str
-) -> None:
+def check_trained(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], owner: str) -> None:
     """Raise :class:`CheckpointError` that names every missing, unexpected or misshapen tensor of a checkpoint."""
     problems = []
     missing = sorted(set(expected) - set(given))
-    unexpected = sorted(name for name in set(given) - set(expected) if not name.startswith(frozen))
+    unexpected = sorted(name for name in set(given) - set(expected) if not is_frozen(name))
     if missing:
         problems.append(f'missing: {", ".join(missing)}')
     if unexpected:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny_flmm import FAMILIES
+from tests.tiny_lmms import FAMILIES
 
 
 @pytest.fixture(scope='session')
 def lmm_dirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A folder with a tiny random LMM for each adapter."""
-    return {name: save(tmp_path_factory.mktemp(name)) for name, save in FAMILIES.items()}
+    """A folder with a tiny random LMM of each family."""
+    return {name: save(tmp_path_factory.mktemp(name)) for name, (save, _) in FAMILIES.items()}

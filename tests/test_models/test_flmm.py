@@ -12,14 +12,15 @@ from mmengine.structures import BaseDataElement
 
 from flmm_plugin.errors import UserError
 from flmm_plugin.registry import MODELS
-from tests.tiny_flmm import FAMILIES, four_samples, tiny_flmm, tiny_refiner
+from tests.tiny_flmm import four_samples, tiny_flmm, tiny_refiner
+from tests.tiny_lmms import FAMILIES
 
 FAMILY_NAMES = sorted(FAMILIES)
 
 
-def build(lmm_dirs: dict[str, Path], family: str = 'LlavaLMM', **changes: object) -> BaseModel:
+def build(lmm_dirs: dict[str, Path], family: str = 'llava', **changes: object) -> BaseModel:
     torch.manual_seed(0)
-    return MODELS.build(tiny_flmm(lmm_dirs[family], family, **changes))
+    return MODELS.build(tiny_flmm(lmm_dirs[family], FAMILIES[family][1], **changes))
 
 
 @pytest.mark.parametrize('family', FAMILY_NAMES)
@@ -107,7 +108,7 @@ def test_checkpoint_holds_what_is_trained(lmm_dirs: dict[str, Path], tmp_path: P
     assert all(name.startswith(parts) for name in model.state_dict())
     save_checkpoint(dict(state_dict=model.state_dict(), meta={}), str(tmp_path / 'model.pth'))
     torch.manual_seed(7)
-    other = MODELS.build(tiny_flmm(lmm_dirs['LlavaLMM']))
+    other = MODELS.build(tiny_flmm(lmm_dirs['llava']))
     load_checkpoint(other, str(tmp_path / 'model.pth'), map_location='cpu', strict=True)
     assert all(torch.equal(other.state_dict()[name], tensor) for name, tensor in model.state_dict().items())
 
@@ -123,17 +124,17 @@ def test_missing_and_unexpected_keys_are_named(lmm_dirs: dict[str, Path], strict
 
 
 def test_checkpoint_of_another_lmm(lmm_dirs: dict[str, Path], tmp_path: Path) -> None:
-    other = build(lmm_dirs, 'LlavaNextLMM')
+    other = build(lmm_dirs, 'llava_next')
     save_checkpoint(dict(state_dict=other.state_dict(), meta={}), str(tmp_path / 'next.pth'))
     channels = (
-        r'LlavaLMM.*another LMM.*mask_head\.encoder\.0\.0\.convs\.0\.conv\.weight is \(4, 16, 3, 3\) .* \(4, 8, 3, 3\)'
+        r'llava.*another LMM.*mask_head\.encoder\.0\.0\.convs\.0\.conv\.weight is \(4, 16, 3, 3\) .* \(4, 8, 3, 3\)'
     )
     with pytest.raises(UserError, match=channels):
         load_checkpoint(build(lmm_dirs), str(tmp_path / 'next.pth'), map_location='cpu')
 
 
 def test_config_is_left_alone(lmm_dirs: dict[str, Path]) -> None:
-    config = Config(dict(model=tiny_flmm(lmm_dirs['LlavaLMM'])))
+    config = Config(dict(model=tiny_flmm(lmm_dirs['llava'])))
     before = config.pretty_text
     MODELS.build(config.model)
     assert config.pretty_text == before

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoModelForImageTextToText, AutoProcessor, ProcessorMixin
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, ProcessorMixin
 
 from flmm_plugin.assets import resolve
 from flmm_plugin.errors import UserError
@@ -43,8 +43,10 @@ class FrozenLMM(nn.Module):
         path = resolve(pretrained)
         self.name = pretrained
         self.processor = AutoProcessor.from_pretrained(path) if processor is None else processor
+        # A config of its own: some classes pass attn_implementation on before they have their text_config.
         self.model = AutoModelForImageTextToText.from_pretrained(
             path,
+            config=AutoConfig.from_pretrained(path),
             attn_implementation={'text_config': ATTENTION_NAME, 'vision_config': 'sdpa'},
             **dtype_argument(dtype),
         )

@@ -46,28 +46,40 @@ def build_sam(arch: str | Mapping[str, Any]) -> Sam:
     """A SAM with random weights.
 
     Args:
-        arch: ``'vit_b'``, ``'vit_l'``, ``'vit_h'``, or the fields of :class:`SAMArch`.
+        arch: ``'vit_t'`` (MobileSAM), ``'vit_b'``, ``'vit_l'``, ``'vit_h'``, or the fields of :class:`SAMArch`.
     """
+    if arch == 'vit_t':
+        from flmm_plugin.models.refiners.tiny_vit import TinyViTEncoder  # needs timm, which the others do not
+
+        # The released models differ in nothing but the encoder.
+        return assemble(TinyViTEncoder(), ARCHS['vit_b'])
     if isinstance(arch, str):
         if arch not in ARCHS:
-            raise ValueError(f'SAM arch {arch!r} is unknown: use one of {sorted(ARCHS)} or a dict of dimensions')
+            names = ['vit_t', *ARCHS]
+            raise ValueError(f'SAM arch {arch!r} is unknown: use one of {names} or a dict of dimensions')
         dims = ARCHS[arch]
     else:
         dims = SAMArch(**arch)
+    encoder = ImageEncoderViT(
+        img_size=dims.image_size,
+        patch_size=dims.patch_size,
+        embed_dim=dims.embed_dim,
+        depth=dims.depth,
+        num_heads=dims.num_heads,
+        out_chans=dims.prompt_embed_dim,
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        use_rel_pos=True,
+        window_size=dims.window_size,
+        global_attn_indexes=tuple(dims.global_attn_indexes),
+    )
+    return assemble(encoder, dims)
+
+
+def assemble(encoder: nn.Module, dims: SAMArch) -> Sam:
+    """An image encoder with the prompt encoder and mask decoder that ``dims`` describes."""
     grid = dims.image_size // dims.patch_size
     return Sam(
-        image_encoder=ImageEncoderViT(
-            img_size=dims.image_size,
-            patch_size=dims.patch_size,
-            embed_dim=dims.embed_dim,
-            depth=dims.depth,
-            num_heads=dims.num_heads,
-            out_chans=dims.prompt_embed_dim,
-            norm_layer=partial(nn.LayerNorm, eps=1e-6),
-            use_rel_pos=True,
-            window_size=dims.window_size,
-            global_attn_indexes=tuple(dims.global_attn_indexes),
-        ),
+        image_encoder=encoder,
         prompt_encoder=PromptEncoder(
             embed_dim=dims.prompt_embed_dim,
             image_embedding_size=(grid, grid),
