@@ -16,6 +16,7 @@ from flmm_plugin.registry import DATASETS, HOOKS, MODELS, VISUALIZERS
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
+PAPER = [path for path in LEAVES if path.parent.name != 'tiny']
 
 
 @pytest.fixture(params=LEAVES, ids=lambda path: str(path.relative_to(ROOT / 'configs')))
@@ -33,6 +34,23 @@ def test_leaves_are_short() -> None:
     assert LEAVES
     for path in LEAVES:
         assert len(path.read_text().splitlines()) <= 25, path
+
+
+def test_configs_of_the_paper_differ_in_the_lmm() -> None:
+    """And in one question: the authors trained LLaVA-NeXT on narratives under its own."""
+    names = ('model', 'train_dataloader', 'test_dataloader', 'optim_wrapper', 'param_scheduler', 'default_hooks')
+    seen, prompts = [], {}
+    for path in PAPER:
+        config = Config.fromfile(path)
+        lmm = config.model.pop('lmm')
+        assert lmm.dtype == 'bfloat16'
+        prompts[lmm.pretrained] = [data.pop('prompt', None) for data in data_sets(config)]
+        seen.append({name: config[name] for name in names})
+    assert len(prompts) == len(PAPER) == 5
+    assert all(one == seen[0] for one in seen)
+    for name, (first, *others) in prompts.items():
+        assert first == ('What is shown in this image?' if 'v1.6' in name else None), name
+        assert not any(others)
 
 
 def test_data_sets_say_what_is_missing(config: Config, tmp_path: Path) -> None:

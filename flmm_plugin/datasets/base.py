@@ -67,17 +67,17 @@ class GroundingDataset(BaseDataset):
 
     def sample(self, image: dict, sample_id: str, protocol: str, **rest: Any) -> dict:
         """What every sample says of itself, from a COCO ``images`` record."""
-        return dict(
-            img_id=int(image['id']),
-            img_path=self.image_path(image['file_name']),
-            height=int(image['height']),
-            width=int(image['width']),
-            sample_id=sample_id,
-            dataset_name=self.name,
-            protocol=protocol,
-            prompt=self.prompt,
+        return {
+            'img_id': int(image['id']),
+            'img_path': self.image_path(image['file_name']),
+            'height': int(image['height']),
+            'width': int(image['width']),
+            'sample_id': sample_id,
+            'dataset_name': self.name,
+            'protocol': protocol,
+            'prompt': self.prompt,
             **rest,
-        )
+        }
 
 
 def load_json(path: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from flmm_plugin.datasets.base import GroundingDataset, load_json, lookup
@@ -20,7 +21,8 @@ class RefCOCODataset(GroundingDataset):
     """RefCOCO/+/g: COCO instances and a pickle of references, in MMDetection's layout.
 
     ``ann_file``: COCO instances JSON; ``split_file``: the references (``refs(unc).p``; ``refs(umd).p`` for RefCOCOg);
-    ``split``: 'train', 'val', 'testA', 'testB' or 'test', whichever the split file has.
+    ``split``: 'train', 'val', 'testA', 'testB' or 'test', whichever the split file has, or several of them. Where the
+    data set has a ``name`` or several splits, its results are told apart as ``NAME_SPLIT``.
 
     ``protocol`` is 'ARRANGEMENT/SENTENCES'. Results of different protocols cannot be compared, so that it is part of
     every result's name:
@@ -44,7 +46,7 @@ class RefCOCODataset(GroundingDataset):
         *,
         ann_file: str,
         split_file: str,
-        split: str = 'train',
+        split: str | Sequence[str] = 'train',
         protocol: str = 'concat/first_sentence',
         **kwargs: Any,
     ) -> None:
@@ -52,7 +54,7 @@ class RefCOCODataset(GroundingDataset):
         if arrangement not in ARRANGEMENTS or sentences not in SENTENCES:
             raise ValueError(f'protocol={protocol!r}: expected one of {ARRANGEMENTS}, "/" and one of {SENTENCES}')
         self.split_file = split_file
-        self.split = split
+        self.splits = (split,) if isinstance(split, str) else tuple(split)
         self.protocol = protocol
         self.arrangement, self.sentences = arrangement, sentences
         super().__init__(ann_file=ann_file, **kwargs)
@@ -62,16 +64,17 @@ class RefCOCODataset(GroundingDataset):
         images = {image['id']: image for image in instances['images']}
         annotations = {annotation['id']: annotation for annotation in instances['annotations']}
         refs = load_plain_pickle(self.split_file)
-        targets: dict[int, list[dict]] = {}
-        for ref in refs:
-            if ref['split'] == self.split:
-                targets.setdefault(ref['image_id'], []).append(self._target(ref, annotations))
-        if not targets:
-            splits = ', '.join(sorted({ref['split'] for ref in refs}))
-            raise DataError(f'{self.split_file} has no reference of split {self.split!r}; it has: {splits}.')
         samples = []
-        for image_id, image_targets in targets.items():
-            samples += self._samples(lookup(images, image_id, 'image', self.ann_file), image_targets)
+        for split in self.splits:
+            targets: dict[int, list[dict]] = {}
+            for ref in refs:
+                if ref['split'] == split:
+                    targets.setdefault(ref['image_id'], []).append(self._target(ref, annotations))
+            if not targets:
+                known = ', '.join(sorted({ref['split'] for ref in refs}))
+                raise DataError(f'{self.split_file} has no reference of split {split!r}; it has: {known}.')
+            for image_id, image_targets in targets.items():
+                samples += self._samples(lookup(images, image_id, 'image', self.ann_file), image_targets, split)
         return samples
 
     def _target(self, ref: dict, annotations: dict[int, dict]) -> dict:
@@ -86,20 +89,23 @@ class RefCOCODataset(GroundingDataset):
             source=f'{self.ann_file}: annotation {annotation["id"]} of image {ref["image_id"]}',
         )
 
-    def _samples(self, image: dict, targets: list[dict]) -> list[dict]:
+    def _samples(self, image: dict, targets: list[dict], split: str) -> list[dict]:
         """One sample of all targets, or one for each expression."""
-        prefix = f'{self.name or self.split}/{image["id"]}'
+        full_name = f'{self.name}_{split}' if self.name else split
+        common: dict[str, Any] = dict(image=image, protocol=self.protocol)
+        if self.name or len(self.splits) > 1:
+            common['dataset_name'] = full_name
+        prefix = f'{full_name}/{image["id"]}'
         if self.arrangement == 'concat':
-            return [self.sample(image, prefix, self.protocol, targets=targets)]
+            return [self.sample(**common, sample_id=prefix, targets=targets)]
         samples = []
         for target in targets:
             texts = target['sentences']
             choices = [texts] if self.sentences == 'random_sentence' else [[text] for text in texts]
             for number, sentences in enumerate(choices):
                 single = dict(target, sentences=sentences)
-                samples.append(
-                    self.sample(image, f'{prefix}/{target["ref_id"]}/{number}', self.protocol, targets=[single])
-                )
+                sample_id = f'{prefix}/{target["ref_id"]}/{number}'
+                samples.append(self.sample(**common, sample_id=sample_id, targets=[single]))
         return samples
 
     def get_data_info(self, idx: int) -> dict:

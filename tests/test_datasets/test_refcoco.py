@@ -96,6 +96,14 @@ def test_splits_and_rle(refcoco_root: Path, split: str, pixels: int) -> None:
     assert dataset[0]['data_samples'].gt_instances.masks.sum() == pixels
 
 
+def test_results_of_several_splits_are_told_apart(refcoco_root: Path) -> None:
+    dataset = build(refcoco_root, split=['val', 'testA'], name='refcoco')
+    samples = [item['data_samples'] for item in dataset]
+    assert [sample.dataset_name for sample in samples] == ['refcoco_val', 'refcoco_testA']
+    assert len({sample.sample_id for sample in samples}) == 2
+    assert build(refcoco_root, split='val')[0]['data_samples'].dataset_name == ''
+
+
 def test_collated_batch_keeps_sizes(refcoco_root: Path) -> None:
     batch = pseudo_collate([item for item in build(refcoco_root)])
     assert [tuple(image.shape) for image in batch['inputs']] == [(3, HEIGHT, WIDTH)] * 2
