@@ -22,7 +22,7 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
 
 def test_datasets_import_no_models():
     code = """
-import flmm_plugin.datasets
+import sys, flmm_plugin.datasets
 loaded = sorted(name for name in sys.modules if name.startswith('flmm_plugin.models'))
 assert not loaded, loaded
 """
