@@ -1,0 +1,1 @@
+"""Measuring what grounding costs on top of the bare LMM."""

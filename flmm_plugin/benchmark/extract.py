@@ -1,0 +1,142 @@
+"""What it costs to extract attention maps: the bare LMM, ours and the authors' way, measured in turn."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+import transformers
+
+from flmm_plugin.benchmark.forward import FORWARDS, Kept
+from flmm_plugin.benchmark.memory import peak_cuda_memory, peak_memory
+from flmm_plugin.benchmark.presets import PRESETS, RandomLlava, grid_for, make_inputs
+
+
+def extract(
+    preset: str, tokens: Sequence[int], phrases: int = 6, repeats: int = 5, device: str = 'cpu', dtype: str = 'float32'
+) -> dict[str, Any]:
+    """Measure every length of ``tokens``.
+
+    Returns:
+        The circumstances, and under ``extract`` one dict for each length, see :func:`measure_length`.
+    """
+    for length in tokens:
+        grid_for(length, phrases)  # says what is wrong before minutes go by
+    return dict(
+        preset=preset,
+        phrases=phrases,
+        repeats=repeats,
+        dtype=dtype,
+        **circumstances(device),
+        extract=[measure_length(preset, length, phrases, repeats, device, dtype) for length in tokens],
+    )
+
+
+def measure_length(preset: str, tokens: int, phrases: int, repeats: int, device: str, dtype: str) -> dict[str, Any]:
+    """Time, memory and kept bytes of the three ways at one length.
+
+    Ratios are ours to the other, so that 1 is the other's price; ``speedup_vs_eager`` alone is eager's time to ours.
+    ``max_difference`` is the largest difference between the maps that ours and eager end up with.
+    """
+    lmm = RandomLlava(PRESETS[preset], grid_for(tokens, phrases), getattr(torch, dtype)).to(device)
+    sample = make_inputs(tokens, phrases)
+    ways = {name: partial(way, lmm, sample) for name, way in FORWARDS.items()}
+    kept, difference = compare(ways)
+    seconds = interleaved(ways, repeats)
+    if device == 'cpu':
+        memory = {way: peak_memory(way, preset, tokens, phrases, dtype) for way in FORWARDS}
+    else:
+        memory = {way: peak_cuda_memory(way, lmm, sample) for way in FORWARDS}
+    peaks = {way: found['peak'] for way, found in memory.items()}
+    return dict(
+        tokens=tokens,
+        image_tokens=sample.grids[0].height * sample.grids[0].width,
+        time_vs_bare=seconds['ours'] / seconds['bare'],
+        peak_memory_vs_bare=peaks['ours'] / peaks['bare'],
+        speedup_vs_eager=seconds['eager'] / seconds['ours'],
+        kept_bytes_vs_eager=kept['ours'] / kept['eager'],
+        seconds=seconds,
+        peak_bytes=peaks,
+        bytes_before={way: found['before'] for way, found in memory.items()},
+        kept_bytes=kept,
+        max_difference=difference,
+    )
+
+
+def compare(ways: Mapping[str, Callable[[], Kept]]) -> tuple[dict[str, int], float]:
+    """Run each way once, which also warms it up: bytes kept by each, and how far apart ours and eager are."""
+    kept: dict[str, int] = {}
+    maps = []
+    for name, way in ways.items():
+        result = way()
+        kept[name] = result.num_bytes
+        if result.maps is not None:
+            maps.append(result.maps)
+    ours, eager = maps
+    return kept, (ours - eager).abs().max().item()
+
+
+def interleaved(ways: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of each way. They take turns, in another order each round, so that drifts hit all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    names = list(ways)
+    for number in range(repeats):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            synchronize()
+            begin = time.perf_counter()
+            ways[name]()
+            synchronize()
+            seconds[name].append(time.perf_counter() - begin)
+    return {name: median(times) for name, times in seconds.items()}
+
+
+def synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def circumstances(device: str) -> dict[str, Any]:
+    """Without which no figure means anything."""
+    machine = platform.processor() or platform.machine()
+    cpuinfo = Path('/proc/cpuinfo')
+    if cpuinfo.exists():
+        models = [line.partition(':')[2].strip() for line in cpuinfo.read_text().splitlines() if 'model name' in line]
+        machine = models[0] if models else machine
+    if device != 'cpu':
+        machine = torch.cuda.get_device_name(device)
+    return dict(
+        device=device,
+        machine=machine,
+        cores=os.cpu_count(),
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+        transformers=transformers.__version__,
+        date=datetime.date.today().isoformat(),
+    )
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as a Markdown table."""
+    header = (
+        '| tokens | bare | ours | eager | time: ours / bare | eager / ours '
+        '| peak: bare | ours | eager | ours / bare | kept: ours | eager |'
+    )
+    lines = [header, '|' + ' ---: |' * 12]
+    for row in result['extract']:
+        seconds, peaks, kept = row['seconds'], row['peak_bytes'], row['kept_bytes']
+        cells = [str(row['tokens'])]
+        cells += [f'{seconds[way]:.3g} s' for way in FORWARDS]
+        cells += [f'{row["time_vs_bare"]:.3f}', f'{row["speedup_vs_eager"]:.1f}']
+        cells += [f'{peaks[way] / 1e9:.2f} GB' for way in FORWARDS]
+        cells += [f'{row["peak_memory_vs_bare"]:.3f}', f'{kept["ours"] / 1e6:.1f} MB', f'{kept["eager"] / 1e6:.0f} MB']
+        lines.append('| ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines)

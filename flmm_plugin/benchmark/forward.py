@@ -1,0 +1,80 @@
+"""Three ways to run the LMM: bare, with the attention captured, and as the authors' code does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from flmm_plugin.models.attention import ATTENTION_NAME, AttentionSelection
+from flmm_plugin.models.hidden_states import find_decoder
+from flmm_plugin.models.lmms import FrozenLMM
+from flmm_plugin.models.lmms.compat import last_logits_only
+from flmm_plugin.structures import LMMInputs
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is left of the LMM's insides when its forward pass ends.
+
+    ``num_bytes``: size of the attention and hidden states held.
+    ``maps``: (P, L * H, h, w) fp32 attention of the phrases to the image; None where nothing is kept.
+    """
+
+    num_bytes: int
+    maps: Tensor | None = None
+
+
+@contextmanager
+def attention_of(lmm: FrozenLMM, name: str) -> Iterator[None]:
+    """Switch the language model to another attention implementation."""
+    config = find_decoder(lmm.model, lmm.config.text_config).config
+    before = config._attn_implementation
+    config._attn_implementation = name
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
+@torch.no_grad()
+def bare(lmm: FrozenLMM, sample: LMMInputs) -> Kept:
+    """The forward pass alone, on transformers' own SDPA."""
+    with attention_of(lmm, 'sdpa'):
+        lmm.model(**lmm.collate([sample]), use_cache=False, **last_logits_only(lmm.model))
+    return Kept(0)
+
+
+@torch.no_grad()
+def captured(lmm: FrozenLMM, sample: LMMInputs) -> Kept:
+    """The forward pass of grounding, as it is trained and tested."""
+    with attention_of(lmm, ATTENTION_NAME):
+        (kept,) = lmm([sample])
+    return Kept(kept.attention_maps.nbytes + kept.hidden_states.nbytes, kept.attention_maps)
+
+
+@torch.no_grad()
+def eager(lmm: FrozenLMM, sample: LMMInputs) -> Kept:
+    """Every layer's whole attention and hidden states returned, and the phrases' part taken out afterwards."""
+    with attention_of(lmm, 'eager'):
+        outputs = lmm.model(
+            **lmm.collate([sample]),
+            use_cache=False,
+            output_attentions=True,
+            output_hidden_states=True,
+            **last_logits_only(lmm.model),
+        )
+    num_bytes = sum(tensor.nbytes for tensor in (*outputs.attentions, *outputs.hidden_states))
+    (grid,) = sample.grids
+    rows = sample.phrase_rows
+    selection = AttentionSelection(rows, sample.phrase_ids[rows], grid.columns, sample.num_phrases)
+    averaging = selection.averaging(lmm.device)
+    parts = [attention[0][:, rows][..., grid.columns].float() for attention in outputs.attentions]
+    maps = torch.cat([torch.einsum('pt,htc->phc', averaging, part) for part in parts], dim=1)
+    return Kept(num_bytes, maps.unflatten(-1, (grid.height, grid.width)))
+
+
+FORWARDS = {'bare': bare, 'ours': captured, 'eager': eager}

@@ -1,0 +1,74 @@
+"""Peak memory of one forward pass: CUDA's own count, or the resident set of a process of its own on the CPU."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from flmm_plugin.benchmark.forward import FORWARDS
+from flmm_plugin.benchmark.presets import PRESETS, RandomLlava, grid_for, make_inputs
+from flmm_plugin.errors import UserError
+from flmm_plugin.models.lmms import FrozenLMM
+from flmm_plugin.structures import LMMInputs
+
+STATUS = Path('/proc/self/status')
+
+
+def peak_memory(way: str, preset: str, tokens: int, phrases: int, dtype: str) -> dict[str, int]:
+    """Bytes resident before a forward pass (``before``) and at most during it (``peak``), in a process of its own.
+
+    What one pass leaves in the allocator would be counted for the next. The processes are forked from one that has
+    imported everything and run nothing yet.
+    """
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        try:
+            return pool.submit(measure, way, preset, tokens, phrases, dtype, torch.get_num_threads()).result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                f'the process that measured {way!r} at {tokens} tokens was killed, most likely for want of memory: '
+                'measure shorter sequences (--tokens)'
+            ) from error
+
+
+def measure(way: str, preset: str, tokens: int, phrases: int, dtype: str, threads: int) -> dict[str, int]:
+    """Build, run once and look at this very process."""
+    torch.set_num_threads(threads)
+    lmm = RandomLlava(PRESETS[preset], grid_for(tokens, phrases), getattr(torch, dtype))
+    sample = make_inputs(tokens, phrases)
+    before = forget_peak()
+    FORWARDS[way](lmm, sample)
+    return dict(before=before, peak=resident('VmHWM'))
+
+
+def forget_peak() -> int:
+    """Let the peak count from here, where the system can; returns the bytes resident now."""
+    with suppress(OSError):  # the peak then includes that of building the model
+        Path('/proc/self/clear_refs').write_text('5')
+    return resident('VmRSS')
+
+
+def resident(name: str) -> int:
+    """Bytes of this process that are resident: ``VmRSS`` now, ``VmHWM`` at most; at most wherever there is no /proc."""
+    if STATUS.exists():
+        (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith(f'{name}:'))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024)
+
+
+def peak_cuda_memory(way: str, lmm: FrozenLMM, sample: LMMInputs) -> dict[str, int]:
+    """The same on a GPU, where PyTorch counts the bytes that tensors take."""
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    FORWARDS[way](lmm, sample)
+    torch.cuda.synchronize()
+    return dict(before=before, peak=torch.cuda.max_memory_allocated())

@@ -1,0 +1,108 @@
+"""LMMs with random weights, of sizes worth measuring: what a forward pass costs does not depend on the weights."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+
+from flmm_plugin.errors import UserError
+from flmm_plugin.models.frozen import freeze
+from flmm_plugin.models.lmms import FrozenLMM
+from flmm_plugin.structures import ImageGrid, ImageInputs, LMMInputs
+
+VOCABULARY = 2000
+IMAGE_TOKEN = 1
+PATCH = 4
+# Of a sequence of N tokens, at least so many are text; the image takes the largest square of the rest.
+TEXT_TOKENS = 64
+TOKENS_BEFORE_IMAGE = 4
+TOKENS_PER_PHRASE = 4
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Dimensions of the language model, a Llama."""
+
+    layers: int
+    heads: int
+    width: int
+    mlp_width: int
+
+
+PRESETS = {
+    'tiny': Preset(layers=2, heads=4, width=64, mlp_width=128),
+    'mid': Preset(layers=8, heads=16, width=1024, mlp_width=2816),
+}
+
+
+class RandomLlava(FrozenLMM):
+    """A LLaVA of a preset's size whose image has ``grid x grid`` tokens; its vision tower is negligibly small."""
+
+    def __init__(self, preset: Preset, grid: int, dtype: torch.dtype = torch.float32) -> None:
+        nn.Module.__init__(self)  # FrozenLMM's own would load weights
+        self.name = 'random LLaVA'
+        torch.manual_seed(0)
+        model = LlavaForConditionalGeneration(
+            LlavaConfig(
+                vision_config=CLIPVisionConfig(
+                    hidden_size=32,
+                    intermediate_size=32,
+                    num_hidden_layers=1,
+                    num_attention_heads=1,
+                    image_size=grid * PATCH,
+                    patch_size=PATCH,
+                ),
+                text_config=LlamaConfig(
+                    vocab_size=VOCABULARY,
+                    hidden_size=preset.width,
+                    intermediate_size=preset.mlp_width,
+                    num_hidden_layers=preset.layers,
+                    num_attention_heads=preset.heads,
+                    max_position_embeddings=1 << 16,
+                ),
+                image_token_index=IMAGE_TOKEN,
+                vision_feature_layer=-1,
+                vision_feature_select_strategy='default',
+            )
+        )
+        self.model = model.to(dtype)
+        freeze(self)
+
+    def preprocess(self, image: Tensor) -> ImageInputs:
+        raise NotImplementedError('a random LMM reads no pictures; make_inputs gives it noise')
+
+
+def grid_for(tokens: int, phrases: int) -> int:
+    """Side of the image's grid of tokens in a sequence of ``tokens``."""
+    text = TOKENS_BEFORE_IMAGE + phrases * (TOKENS_PER_PHRASE + 1)
+    if phrases < 1 or tokens <= text:
+        raise UserError(
+            f'{tokens} tokens have no room for an image and {phrases} phrases: --tokens must be over {text} here, '
+            '--phrases at least 1'
+        )
+    return max(1, math.isqrt(max(tokens - max(text, TEXT_TOKENS), 0)))
+
+
+def make_inputs(tokens: int, phrases: int) -> LMMInputs:
+    """A sample of ``tokens`` tokens: an image of noise and random text with ``phrases`` phrases of 4 tokens."""
+    grid = grid_for(tokens, phrases)
+    generator = torch.Generator().manual_seed(0)
+    input_ids = torch.randint(IMAGE_TOKEN + 1, VOCABULARY, (tokens,), generator=generator)
+    columns = torch.arange(grid * grid) + TOKENS_BEFORE_IMAGE
+    input_ids[columns] = IMAGE_TOKEN
+    phrase_ids = torch.full_like(input_ids, -1)
+    start = TOKENS_BEFORE_IMAGE + grid * grid
+    for phrase in range(phrases):
+        begin = start + phrase * (TOKENS_PER_PHRASE + 1)
+        phrase_ids[begin : begin + TOKENS_PER_PHRASE] = phrase
+    return LMMInputs(
+        input_ids=input_ids,
+        phrase_ids=phrase_ids,
+        vision={'pixel_values': torch.randn(1, 3, grid * PATCH, grid * PATCH, generator=generator)},
+        grids=(ImageGrid(columns, grid, grid),),
+        target_size=(grid, grid),
+    )
