@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -37,9 +38,10 @@ class AttentionSelection:
     columns: Tensor
     num_phrases: int
 
-    def averaging(self, device: torch.device) -> Tensor:
+    @cached_property
+    def averaging(self) -> Tensor:
         """(P, T) fp32 matrix that averages the rows of each phrase."""
-        members = self.phrases.to(device) == torch.arange(self.num_phrases, device=device)[:, None]
+        members = self.phrases == torch.arange(self.num_phrases, device=self.phrases.device)[:, None]
         return members / members.sum(dim=1, keepdim=True)
 
 
@@ -121,7 +123,7 @@ def attend_selected(
         hidden = torch.arange(num_keys, device=rows.device) > rows[:, None]
         scores = scores.masked_fill(hidden, -torch.inf)
     probabilities = scores.softmax(dim=-1)[..., selection.columns.to(query.device)]
-    return torch.einsum('pt,htc->phc', selection.averaging(query.device), probabilities)
+    return torch.einsum('pt,htc->phc', selection.averaging.to(query.device), probabilities)
 
 
 def capturing_sdpa(
@@ -149,13 +151,12 @@ def capturing_sdpa(
         causal = getattr(module, 'is_causal', True) if is_causal is None else is_causal
         masks = [None] * len(query) if attention_mask is None else attention_mask.expand(len(query), -1, -1, -1)
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-        capture.report(
-            cast(int, module.layer_idx),
-            [
+        with torch.autocast(query.device.type, enabled=False):
+            maps = [
                 attend_selected(selection, query[b], key[b], masks[b], scale, causal)
                 for b, selection in enumerate(capture.selections)
-            ],
-        )
+            ]
+        capture.report(cast(int, module.layer_idx), maps)
     return sdpa_attention_forward(
         module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs
     )

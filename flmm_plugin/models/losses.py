@@ -19,6 +19,7 @@ class MaskLosses(nn.Module):
 
     def forward(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """``logits`` (P, h, w); ``targets`` (P, H, W) of zeros and ones, resized (nearest) to the logits' size."""
+        logits = logits.float()  # sums over all pixels are too coarse in half precision
         targets = resize_targets(targets, size_of(logits))
         predicted = (logits.detach() > 0).to(targets)
         overlap = (predicted * targets).sum(dim=(1, 2))

@@ -36,7 +36,7 @@ def keep_trained_only(model: nn.Module, owner: str) -> None:
         for names in incompatible:
             names[:] = [name for name in names if not is_frozen(name)]
 
-    model.register_state_dict_post_hook(drop_frozen)
+    model._register_state_dict_hook(drop_frozen)
     model._register_load_state_dict_pre_hook(check)
     model.register_load_state_dict_post_hook(forgive_frozen)
 

@@ -154,17 +154,18 @@ class FrozenLMM(nn.Module):
         """
         selections = [
             AttentionSelection(
-                rows=sample.phrase_rows,
-                phrases=sample.phrase_ids[sample.phrase_rows],
-                columns=torch.cat([grid.columns for grid in sample.grids]),
+                rows=sample.phrase_rows.to(self.device),
+                phrases=sample.phrase_ids[sample.phrase_rows].to(self.device),
+                columns=torch.cat([grid.columns for grid in sample.grids]).to(self.device),
                 num_phrases=sample.num_phrases,
             )
             for sample in samples
         ]
         kept = [torch.arange(len(s.input_ids)) if all_tokens else s.phrase_rows for s in samples]
+        rows = [positions.to(self.device) for positions in kept]
         with (
             select_attention(selections, self.num_layers) as attention,
-            record_hidden_states(self.model, self.config.text_config, kept) as hidden_states,
+            record_hidden_states(self.model, self.config.text_config, rows) as hidden_states,
         ):
             self.model(**self.collate(samples), use_cache=False, **last_logits_only(self.model))
         return [
