@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.evaluator import Evaluator
@@ -13,6 +14,8 @@ from torch import nn
 
 from flmm_plugin.errors import UserError
 from flmm_plugin.registry import DATASETS, HOOKS, MODELS, VISUALIZERS
+from tests.tiny_flmm import four_samples, tiny_refiner
+from tests.tiny_lmms import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
@@ -51,6 +54,26 @@ def test_configs_of_the_paper_differ_in_the_lmm() -> None:
     for name, (first, *others) in prompts.items():
         assert first == ('What is shown in this image?' if 'v1.6' in name else None), name
         assert not any(others)
+
+
+@pytest.mark.parametrize('path', PAPER, ids=lambda path: path.stem)
+def test_config_of_the_paper_fits_a_small_lmm_of_its_family(path: Path, tmp_path: Path) -> None:
+    """The adapter that a leaf names loads that family, in the leaf's own precision."""
+    family = path.parent.name + ('_hybrid' if 'deepseek-vl-7b' in path.stem else '')
+    if family not in FAMILIES:
+        pytest.skip(f'this release of transformers has no {family}')
+    save, _ = FAMILIES[family]
+    config = Config.fromfile(path).model
+    lmm = dict(config.lmm, pretrained=str(save(tmp_path / 'lmm')))
+    model = MODELS.build(dict(config, lmm=lmm, refiner=tiny_refiner()))
+    assert {parameter.dtype for parameter in model.lmm.parameters()} == {torch.bfloat16}
+    images, samples = four_samples()
+    losses = model(images[:1], samples[:1], mode='loss')
+    sum(value for name, value in losses.items() if 'loss' in name).backward()
+    gradients = [parameter.grad for parameter in model.mask_head.parameters()]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+    (result,) = model(images[:1], samples[:1], mode='predict')
+    assert result.pred_instances.masks.shape == (1, *images[0].shape[1:])
 
 
 def test_data_sets_say_what_is_missing(config: Config, tmp_path: Path) -> None:
