@@ -1,6 +1,6 @@
 """What each part of the method adds, and what the LMM's knowledge adds: 3 LMMs x 6 stages x 3 seeds on held-out scenes.
 
-    python tools/ablation.py [--work-dir work_dirs/ablation] [--iters 300] [--seeds 0 1 2]
+    python tools/ablation.py [--work-dir work_dirs/ablation] [--iters 120] [--seeds 0 1 2]
 
 Each trained stage is a run of the tiny config with some of its parts. Finished runs are kept: start it again to go on.
 """
@@ -42,18 +42,25 @@ def lmm_folder(work_dir: Path, lmm: str, seed: int) -> str:
 
 
 def build_config(work_dir: Path, iters: int, lmm: str, seed: int) -> Any:
+    """The tiny config on narratives alone, with a shorter schedule."""
     from flmm_plugin.engine.config import load_config
 
-    schedule = {'train_cfg.max_iters': iters, 'train_cfg.val_interval': 10 * iters, 'param_scheduler.1.end': iters}
     options = {
         'data_root': str(work_dir / 'scenes'),
         'model.lmm.pretrained': lmm_folder(work_dir, lmm, seed),
         'randomness.seed': seed,
         'log_level': 'WARNING',
+        'train_cfg.max_iters': iters,
+        'train_cfg.val_interval': 10 * iters,
+        'param_scheduler.1.end': iters,
         'default_hooks.checkpoint.interval': 10 * iters,
-        **schedule,
     }
-    return load_config(str(CONFIG), options, str(work_dir / 'runs' / f'{lmm}_{seed}'.replace(' ', '_')))
+    config = load_config(str(CONFIG), options, str(work_dir / 'runs' / f'{lmm}_{seed}'.replace(' ', '_')))
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        loader.dataset = loader.dataset.datasets[0]
+        loader.num_workers, loader.persistent_workers = 0, False
+    config.val_evaluator = config.test_evaluator = dict(type='PNGMetric')
+    return config
 
 
 def run_stage(work_dir: Path, iters: int, job: tuple[str, str, int]) -> None:
@@ -96,7 +103,7 @@ def run_raw(work_dir: Path, iters: int, job: tuple[str, int]) -> None:
     model = MODELS.build(dict(config.model, refiner=None)).eval()
 
     def narratives(loader: Any) -> Any:
-        dataset = DATASETS.build(loader.dataset.datasets[0])
+        dataset = DATASETS.build(loader.dataset)
         for item in Subset(dataset, range(min(RAW_SCENES, len(dataset)))):
             batch = pseudo_collate([item])
             with torch.no_grad():
@@ -135,14 +142,14 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/ablation'))
-    parser.add_argument('--iters', type=int, default=300)
+    parser.add_argument('--iters', type=int, default=120)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--workers', type=int, default=os.cpu_count() or 1, help='runs at a time, one thread each')
     args = parser.parse_args()
     work_dir = args.work_dir.resolve()
     (work_dir / 'results').mkdir(parents=True, exist_ok=True)
     if not (work_dir / 'scenes').exists():
-        write_scenes(work_dir / 'scenes', 1700, seed=77, fractions=(1500 / 1700, 200 / 1700, 0), workers=args.workers)
+        write_scenes(work_dir / 'scenes', 1000, seed=77, fractions=(0.9, 0.1, 0), workers=args.workers)
     for lmm, seed in itertools.product(LMMS, args.seeds):
         lmm_folder(work_dir, lmm, seed)
     os.environ['OMP_NUM_THREADS'] = '1'

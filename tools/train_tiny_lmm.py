@@ -65,7 +65,7 @@ def train_language(
         logits = answer_logits(model, prefix, batch)
         return F.cross_entropy(logits.flatten(0, 1), batch['labels'].flatten(), ignore_index=-100)
 
-    talk = batches(Conversations(tokenizer, args.seed + 3), collate, args.batch)
+    talk = batches(Conversations(tokenizer, args.seed + (6 if args.init else 3)), collate, args.batch)
     fit(loss, talk, model.named_parameters(), lr=args.lr, steps=args.steps[2], log='language', evaluate=evaluate)
 
 

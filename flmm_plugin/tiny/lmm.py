@@ -120,7 +120,7 @@ def init_vision(tower: nn.Module, images: Tensor) -> None:
 
     Patch embedding: the whitened principal components of patches of uint8 ``images``. Position embedding: N(0, 0.35),
     and waves along rows and columns in channels that the patches leave free. Reading words needs no positions: where
-    patches fill every channel it wipes them out, and the language model cannot learn what "leftmost" means.
+    patches fill every channel it wipes them out, and the language model is left without.
     """
     patches = F.unfold(normalize(images), PATCH, stride=PATCH).transpose(1, 2).reshape(-1, 3 * PATCH * PATCH)
     values, vectors = torch.linalg.eigh(torch.cov((patches - patches.mean(0)).T))

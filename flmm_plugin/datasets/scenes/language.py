@@ -32,7 +32,7 @@ def plural(shape: str) -> str:
 
 
 def narrative(scene: Scene) -> list[Span]:
-    """A panoptic narrative: the stuff first, then the things from left to right with relations and plurals."""
+    """A panoptic narrative: the stuff first, then the things from top to bottom with relations and plurals."""
     spans = [Span(f'the {scene.top}', stuff='top'), Span('is above'), Span(f'the {scene.bottom}', stuff='bottom')]
     spans.append(Span('.'))
     members = groups(scene)
@@ -79,8 +79,8 @@ def expressions(scene: Scene, index: int) -> list[str]:
 
 def _side(index: int, among: list[int]) -> str | None:
     if index == among[0]:
-        return 'leftmost'
-    return 'rightmost' if index == among[-1] else None
+        return 'top'
+    return 'bottom' if index == among[-1] else None
 
 
 def _shortest(scene: Scene, thing: Thing) -> str:
@@ -126,7 +126,7 @@ def _ask_shape(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
 
 
 def _ask_place(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
-    side, thing = (('leftmost', scene.things[0]), ('rightmost', scene.things[-1]))[rng.integers(2)]
+    side, thing = (('top', scene.things[0]), ('bottom', scene.things[-1]))[rng.integers(2)]
     return f'What is the {side} thing?', f'{_noun_phrase(thing)} .'
 
 
@@ -138,8 +138,8 @@ def _ask_next(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
     pairs = [(a, b) for a, b in neighbours(scene) if sum(t.kind == b.kind for t in scene.things) == 1]
     if not pairs:
         return _ask_count(scene, rng)
-    left, right = pairs[rng.integers(len(pairs))]
-    return f'What is next to the {right.size} {right.color} {right.shape} on the left?', f'{_noun_phrase(left)} .'
+    upper, lower = pairs[rng.integers(len(pairs))]
+    return f'Which thing is above the {lower.size} {lower.color} {lower.shape}?', f'{_noun_phrase(upper)} .'
 
 
 def _ask_exists(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
@@ -168,6 +168,6 @@ def vocabulary() -> list[str]:
 
 
 _OTHER_WORDS = """
-the is are above below left right of which there a . , ? : leftmost rightmost thing things what color shape how many
-at top bottom next to on yes no describe image name user assistant
+the is are above below left right of which there a . , ? : thing things what color shape how many
+at top bottom yes no describe image name user assistant
 """

@@ -26,7 +26,7 @@ BOTTOMS = ('grass', 'water', 'sand', 'snow', 'road')
 STUFF = TOPS + BOTTOMS
 
 IMAGE_SIZE = 192
-MIN_GAP = 12.0  # between the x of two centres, so that "from left to right" has one meaning
+MIN_GAP = 16.0  # between the y of two centres, so that "from top to bottom" has one meaning
 MIN_DISTANCE = 0.78  # of the sum of two radii: limited occlusion
 MAX_TRIES = 100
 
@@ -51,7 +51,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """``things`` from left to right; ``depth`` lists their indices from back to front."""
+    """``things`` from top to bottom; ``depth`` lists their indices from back to front."""
 
     width: int
     height: int
@@ -71,7 +71,7 @@ def sample_scene(rng: np.random.Generator, size: int = IMAGE_SIZE, num_things: i
     things: list[Thing] | None = None
     while things is None:
         things = _place(rng, _sample_kinds(rng, count), size)
-    things.sort(key=lambda thing: thing.x)
+    things.sort(key=lambda thing: thing.y)
     return Scene(
         width=size,
         height=size,
@@ -116,19 +116,19 @@ def _place(rng: np.random.Generator, kinds: Sequence[tuple[str, str, str]], size
 
 def _apart(x: float, y: float, radius: float, other: Thing) -> bool:
     distance = np.hypot(x - other.x, y - other.y)
-    return abs(x - other.x) >= MIN_GAP and distance >= MIN_DISTANCE * (radius + other.radius)
+    return abs(y - other.y) >= MIN_GAP and distance >= MIN_DISTANCE * (radius + other.radius)
 
 
 def relation(first: Thing, second: Thing) -> str:
-    """Where ``first``, the one more to the left, is seen from ``second``."""
+    """Where ``first``, the upper one, is seen from ``second``."""
     dx, dy = second.x - first.x, second.y - first.y
-    if abs(dx) >= abs(dy):
-        return 'left of'
-    return 'above' if dy > 0 else 'below'
+    if dy >= abs(dx):
+        return 'above'
+    return 'left of' if dx > 0 else 'right of'
 
 
 def groups(scene: Scene) -> list[tuple[int, ...]]:
-    """Indices of things of one kind, the groups ordered by their leftmost member."""
+    """Indices of things of one kind, the groups ordered by their topmost member."""
     found: dict[tuple[str, str, str], list[int]] = {}
     for index, thing in enumerate(scene.things):
         found.setdefault(thing.kind, []).append(index)
@@ -136,5 +136,5 @@ def groups(scene: Scene) -> list[tuple[int, ...]]:
 
 
 def neighbours(scene: Scene) -> list[tuple[Thing, Thing]]:
-    """Pairs of things next to each other from left to right."""
+    """Pairs of things next to each other from top to bottom."""
     return list(pairwise(scene.things))

@@ -17,7 +17,7 @@ def scenes() -> list[Scene]:
     return [sample_scene(np.random.default_rng([3, index])) for index in range(200)]
 
 
-def thing(shape: str, color: str, x: float, y: float = 100.0, size: str = 'small') -> Thing:
+def thing(shape: str, color: str, y: float, x: float = 96.0, size: str = 'small') -> Thing:
     return Thing(shape, color, size, x, y, SIZES[size], 0.0)
 
 
@@ -55,9 +55,9 @@ def test_rendering_is_deterministic_and_draws_in_the_colour_it_names():
     assert (owners[0] == 0).all() and (owners[-1] == 1).all()
 
 
-def test_narrative_tells_things_from_left_to_right_with_relations_and_plurals():
-    scene = scene_of(thing('star', 'red', 40), thing('moon', 'blue', 80), thing('star', 'red', 150, 40))
-    assert words(scene) == ('the sky is above the grass . two small red stars are left of a small blue moon .')
+def test_narrative_tells_things_from_top_to_bottom_with_relations_and_plurals():
+    scene = scene_of(thing('star', 'red', 40), thing('moon', 'blue', 80), thing('star', 'red', 150))
+    assert words(scene) == ('the sky is above the grass . two small red stars are above a small blue moon .')
     grounded = [span for span in narrative(scene) if span.grounded]
     assert [(span.stuff, span.things) for span in grounded] == [
         ('top', ()),
@@ -68,8 +68,9 @@ def test_narrative_tells_things_from_left_to_right_with_relations_and_plurals():
 
 
 def test_relations_follow_the_longer_distance():
-    assert 'is above a' in words(scene_of(thing('star', 'red', 60, 40), thing('moon', 'blue', 80, 140)))
-    assert 'is below a' in words(scene_of(thing('star', 'red', 60, 140), thing('moon', 'blue', 80, 40)))
+    assert 'is above a' in words(scene_of(thing('star', 'red', 40, 60), thing('moon', 'blue', 140, 80)))
+    assert 'is left of a' in words(scene_of(thing('star', 'red', 60, 40), thing('moon', 'blue', 80, 140)))
+    assert 'is right of a' in words(scene_of(thing('star', 'red', 60, 140), thing('moon', 'blue', 80, 40)))
 
 
 def test_a_lone_thing_is_there():
@@ -78,11 +79,11 @@ def test_a_lone_thing_is_there():
 
 def fits(scene: Scene, text: str) -> list[int]:
     """Things that an expression fits, worked out from its words alone."""
-    head = re.split(' left of | above | below ', text.removeprefix('the '))[0]
+    head = re.split(' left of | right of | above ', text.removeprefix('the '))[0]
     said = head.split()
-    side = said.pop(0) if said[0] in ('leftmost', 'rightmost') else None
+    side = said.pop(0) if said[0] in ('top', 'bottom') else None
     found = [i for i, t in enumerate(scene.things) if set(said) <= set(t.kind)]
-    return {'leftmost': found[:1], 'rightmost': found[-1:], None: found}[side]
+    return {'top': found[:1], 'bottom': found[-1:], None: found}[side]
 
 
 def test_expressions_fit_one_thing_only(scenes):
