@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from flmm_plugin.models.attention import ATTENTION_NAME, AttentionSelection
+from flmm_plugin.models.attention import ATTENTION_NAME
 from flmm_plugin.models.hidden_states import find_decoder
 from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.models.lmms.compat import last_logits_only
@@ -31,7 +32,7 @@ class Kept:
 @contextmanager
 def attention_of(lmm: FrozenLMM, name: str) -> Iterator[None]:
     """Switch the language model to another attention implementation."""
-    config = find_decoder(lmm.model, lmm.config.text_config).config
+    config: Any = find_decoder(lmm.model, lmm.config.text_config).config
     before = config._attn_implementation
     config._attn_implementation = name
     try:
@@ -69,12 +70,14 @@ def eager(lmm: FrozenLMM, sample: LMMInputs) -> Kept:
         )
     num_bytes = sum(tensor.nbytes for tensor in (*outputs.attentions, *outputs.hidden_states))
     (grid,) = sample.grids
-    rows = sample.phrase_rows
-    selection = AttentionSelection(rows, sample.phrase_ids[rows], grid.columns, sample.num_phrases)
-    averaging = selection.averaging(lmm.device)
-    parts = [attention[0][:, rows][..., grid.columns].float() for attention in outputs.attentions]
-    maps = torch.cat([torch.einsum('pt,htc->phc', averaging, part) for part in parts], dim=1)
+    rows = [(sample.phrase_ids == phrase).nonzero().flatten() for phrase in range(sample.num_phrases)]
+    maps = torch.cat([average(attention[0], rows, grid.columns) for attention in outputs.attentions], dim=1)
     return Kept(num_bytes, maps.unflatten(-1, (grid.height, grid.width)))
+
+
+def average(attention: Tensor, rows: Sequence[Tensor], columns: Tensor) -> Tensor:
+    """(P, H, C) fp32 from one layer's (H, N, N): the mean over the rows of each phrase."""
+    return torch.stack([attention[:, tokens][..., columns].float().mean(dim=1) for tokens in rows])
 
 
 FORWARDS = {'bare': bare, 'ours': captured, 'eager': eager}
