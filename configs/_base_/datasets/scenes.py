@@ -17,23 +17,21 @@ refcoco = dict(
     pipeline=pipeline,
 )
 
+narratives = dict(
+    **png,
+    ann_file='png/png_coco_train.json',
+    panoptic_file='png/panoptic_train.json',
+    data_prefix=dict(img_path='images', seg_path='png/panoptic_train'),
+)
+expressions = dict(**refcoco, split='train', protocol='concat/random_sentence')
+
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(
-        type='ConcatDataset',
-        datasets=[
-            dict(
-                **png,
-                ann_file='png/png_coco_train.json',
-                panoptic_file='png/panoptic_train.json',
-                data_prefix=dict(img_path='images', seg_path='png/panoptic_train'),
-            ),
-            dict(**refcoco, split='train', protocol='concat/random_sentence'),
-        ],
-    ),
+    # Two narratives to one list of expressions.
+    dataset=dict(type='ConcatDataset', datasets=[narratives, narratives, expressions]),
 )
 val_dataloader = dict(
     batch_size=8,
