@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import importlib.util
+import io
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -203,6 +205,79 @@ class TestStages:
             fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with path.open('a') as second:
             fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+SOURCE_PACKAGE = {
+    # A package of mmcv's name that is compiled in a moment; like mmcv's, its wheel is for this Python and machine.
+    'setup.py': """
+from setuptools import Distribution, setup
+class Compiled(Distribution):
+    def has_ext_modules(self):
+        return True
+setup(name='mmcv', version='2.1.0', packages=['mmcv', 'mmcv.ops'], distclass=Compiled)
+""",
+    'PKG-INFO': 'Metadata-Version: 2.1\nName: mmcv\nVersion: 2.1.0\n',
+    'mmcv/__init__.py': '',
+    'mmcv/ops/__init__.py': """
+import torchvision
+def nms(boxes, scores, threshold):
+    kept = torchvision.ops.nms(boxes, scores, threshold)
+    return boxes[kept], kept
+""",
+}
+
+
+class TestMmcv:
+    """From the source package to an operator that runs, with real pip, on a package that compiles in a moment."""
+
+    @pytest.fixture
+    def context(self, venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, console: Console) -> Context:
+        """An environment with all that this one has but mmcv; pip sees only a folder with the source package."""
+        for entry in Path(pytest.__file__).parents[1].iterdir():
+            if not entry.name.lower().startswith('mmcv'):
+                (next(venv.glob('lib/python*/site-packages')) / entry.name).symlink_to(entry)
+        source = tmp_path / 'links' / 'mmcv-2.1.0.tar.gz'
+        source.parent.mkdir()
+        with tarfile.open(source, 'w:gz') as archive:
+            for name, text in SOURCE_PACKAGE.items():
+                info = tarfile.TarInfo(f'mmcv-2.1.0/{name}')
+                info.size = len(text.encode())
+                archive.addfile(info, io.BytesIO(text.encode()))
+        for name, value in {'INDEX': '1', 'CACHE_DIR': '1'}.items():
+            monkeypatch.setenv(f'PIP_NO_{name}', value)
+        monkeypatch.setenv('PIP_FIND_LINKS', str(source.parent))
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
+        console.stream = io.StringIO()
+        return Context(venv, console)
+
+    def test_compiled_once_and_taken_from_the_cache_then(self, context: Context, cached_wheel: Path):
+        mmcv_wheel.install(context)
+        assert cached_wheel.exists() and 'compiling' in context.console.stream.getvalue()
+        assert [path.name for path in cached_wheel.parent.iterdir()] == [cached_wheel.name]
+        context.console.stream = io.StringIO()
+        mmcv_wheel.install(context)
+        said = context.console.stream.getvalue()
+        assert f'taken from the cache: {cached_wheel}' in said and 'compiling' not in said
+
+    def test_damaged_wheel_is_compiled_anew(self, context: Context, cached_wheel: Path):
+        cached_wheel.write_bytes(b'cut off')
+        mmcv_wheel.install(context)
+        assert 'the cached wheel is damaged' in context.console.stream.getvalue()
+        assert mmcv_wheel.intact(cached_wheel)
+
+    def test_named_wheel_that_does_not_work(
+        self, context: Context, cached_wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        write_wheel(tmp_path / 'mmcv-2.1.0-py3-none-any.whl')
+        monkeypatch.setenv('FLMM_MMCV_WHEEL', str(tmp_path / 'mmcv-2.1.0-py3-none-any.whl'))
+        with pytest.raises(SetupError, match='does not work with torch'):
+            mmcv_wheel.install(context)
+
+    def test_source_that_does_not_compile(self, context: Context, cached_wheel: Path, tmp_path: Path):
+        (tmp_path / 'links' / 'mmcv-2.1.0.tar.gz').write_bytes(b'no archive')
+        with pytest.raises(SetupError, match='mmcv could not be compiled'):
+            mmcv_wheel.install(context)
+        assert list(cached_wheel.parent.iterdir()) == []
 
 
 def test_every_requirement_is_pinned_or_bounded():
