@@ -91,4 +91,4 @@ def read_image(image: ImageLike) -> Tensor:
         image = np.asarray(image.convert('RGB'))
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f'an image array must be (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}')
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)  # a copy: PIL's arrays are read-only

@@ -48,6 +48,8 @@ class FLMM(BaseModel):
         mask_head: config of the mask head; ``in_channels`` is added here from the LMM.
         refiner: config of a refiner such as :class:`SAMRefiner`, or None for the mask head alone.
         loss_mask, loss_dice: configs of the losses, needed for training only.
+        targets: ``'lmm'`` compares with masks at the LMM's input resolution, as the authors do; ``'image'`` with masks
+            at the image's own, which is finer where the LMM's input is small.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class FLMM(BaseModel):
         refiner: dict | None = None,
         loss_mask: dict | None = None,
         loss_dice: dict | None = None,
+        targets: str = 'lmm',
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -69,7 +72,12 @@ class FLMM(BaseModel):
         if self.sam is not None and self.uses_text:
             self.text_layer_weights = nn.Parameter(torch.ones(self.lmm.num_layers))
             self.text_proj = nn.Linear(self.lmm.hidden_size, self.sam.embed_dim)
-        self.losses = None if loss_mask is None or loss_dice is None else MaskLosses(loss_mask, loss_dice)
+        if targets not in ('lmm', 'image'):
+            raise ValueError(f"targets must be 'lmm' or 'image', got {targets!r}")
+        self.targets = targets
+        self.losses = None
+        if loss_mask is not None and loss_dice is not None:
+            self.losses = MaskLosses(loss_mask, loss_dice, centered=targets == 'image')
         keep_trained_only(self, owner=f'LMM {self.lmm.name!r}')
 
     @property
@@ -116,7 +124,9 @@ class FLMM(BaseModel):
             masks = torch.as_tensor(sample.gt_instances.masks, device=grounding.coarse.device)
             if len(masks) != lmm_inputs.num_phrases:
                 raise ValueError(f'{lmm_inputs.num_phrases} phrases but {len(masks)} masks in gt_instances')
-            targets = resize_targets(masks.float(), lmm_inputs.target_size)
+            targets = masks.float()
+            if self.targets == 'lmm':
+                targets = resize_targets(targets, lmm_inputs.target_size)
             losses = self.losses(grounding.coarse, targets)
             if grounding.refined is not None:
                 losses.update({f'sam_{k}': v for k, v in self.losses(grounding.refined, targets).items()})

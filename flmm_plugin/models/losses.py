@@ -12,8 +12,9 @@ from flmm_plugin.structures import size_of
 class MaskLosses(nn.Module):
     """BCE over all pixels and Dice over masks, with pixel accuracy and mean IoU for the log."""
 
-    def __init__(self, loss_mask: dict, loss_dice: dict) -> None:
+    def __init__(self, loss_mask: dict, loss_dice: dict, centered: bool = False) -> None:
         super().__init__()
+        self.centered = centered
         self.loss_mask = MODELS.build(loss_mask)
         self.loss_dice = MODELS.build(loss_dice)
 
@@ -32,6 +33,10 @@ class MaskLosses(nn.Module):
         )
 
 
-def resize_targets(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (P, H, W) masks by nearest neighbour."""
-    return F.interpolate(masks[None], size=size)[0]
+def resize_targets(masks: Tensor, size: tuple[int, int], centered: bool = False) -> Tensor:
+    """Resize (P, H, W) masks by nearest neighbour.
+
+    The authors' way takes the pixel at the upper left of each cell, which shifts masks by up to half a cell;
+    ``centered`` takes the one in its middle.
+    """
+    return F.interpolate(masks[None], size=size, mode='nearest-exact' if centered else 'nearest')[0]

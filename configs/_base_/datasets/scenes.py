@@ -30,8 +30,8 @@ train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    # Two narratives to one list of expressions.
-    dataset=dict(type='ConcatDataset', datasets=[narratives, narratives, expressions]),
+    # Four narratives to one list of expressions.
+    dataset=dict(type='ConcatDataset', datasets=[*[narratives] * 4, expressions]),
 )
 val_dataloader = dict(
     batch_size=8,

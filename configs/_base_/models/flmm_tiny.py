@@ -23,4 +23,5 @@ model = dict(
     ),
     loss_mask=dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True),
     loss_dice=dict(type='mmdet.DiceLoss', use_sigmoid=True, naive_dice=True, eps=1.0),
+    targets='image',  # the LMM's 112 pixels are too coarse to say where a small thing ends
 )
