@@ -89,7 +89,6 @@ def run_raw(work_dir: Path, iters: int, job: tuple[str, int]) -> None:
     import torch
     from mmengine.dataset import pseudo_collate
     from mmengine.registry import init_default_scope
-    from torch.utils.data import Subset
 
     from flmm_plugin.evaluation.raw_attention import choose, score_raw_attention
     from flmm_plugin.registry import DATASETS, MODELS
@@ -104,8 +103,8 @@ def run_raw(work_dir: Path, iters: int, job: tuple[str, int]) -> None:
 
     def narratives(loader: Any) -> Any:
         dataset = DATASETS.build(loader.dataset)
-        for item in Subset(dataset, range(min(RAW_SCENES, len(dataset)))):
-            batch = pseudo_collate([item])
+        for index in range(min(RAW_SCENES, len(dataset))):
+            batch = pseudo_collate([dataset[index]])
             with torch.no_grad():
                 (found,) = model(**batch, mode='tensor')
             truth = batch['data_samples'][0].gt_instances

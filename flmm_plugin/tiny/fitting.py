@@ -15,7 +15,8 @@ Named = Iterable[tuple[str, nn.Parameter]]
 
 def build_optimizers(named: Named, lr: float) -> list[torch.optim.Optimizer]:
     """Muon for the hidden matrices, AdamW for embeddings, output layers, convolutions and vectors."""
-    matrices, rest = [], []
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in named:
         hidden = parameter.ndim == 2 and not any(part in name for part in ('embed', 'lm_head', 'words'))
         (matrices if hidden else rest).append(parameter)

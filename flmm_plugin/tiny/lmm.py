@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -115,7 +116,7 @@ def normalize(images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def init_vision(tower: nn.Module, images: Tensor) -> None:
+def init_vision(tower: Any, images: Tensor) -> None:
     """Start the tower so that it sees, and so that it keeps track of where.
 
     Patch embedding: the whitened principal components of patches of uint8 ``images``. Position embedding: N(0, 0.35),
@@ -151,9 +152,10 @@ class WordReader(nn.Module):
     tower's are read at a random place of its position table.
     """
 
-    def __init__(self, tower: nn.Module, words: int) -> None:
+    def __init__(self, tower: Any, words: int) -> None:
         super().__init__()
-        self.tower, self.words = tower.vision_model, nn.Linear(tower.config.hidden_size, words)
+        self.tower: Any = tower.vision_model
+        self.words = nn.Linear(tower.config.hidden_size, words)
         nn.init.constant_(self.words.bias, -3.0)
 
     def forward(self, pixels: Tensor) -> Tensor:

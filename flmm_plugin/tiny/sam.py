@@ -18,6 +18,7 @@ from flmm_plugin.datasets.scenes import Scene, render, sample_scene
 from flmm_plugin.datasets.scenes.render import BOTTOM, FIRST_THING, TOP
 from flmm_plugin.datasets.scenes.world import groups
 from flmm_plugin.models.refiners import SAMRefiner
+from flmm_plugin.structures import size_of
 
 ARCH: dict[str, Any] = dict(
     image_size=128,
@@ -96,7 +97,7 @@ def refine(refiner: SAMRefiner, batch: list[tuple[Tensor, Tensor, Tensor]]) -> I
         pixels.append(model.preprocess(resized.permute(2, 0, 1)[None]))
     features = model.image_encoder(torch.cat(pixels))
     for (image, _, coarse), feature in zip(batch, features, strict=True):
-        size, input_size = tuple(image.shape[1:]), refiner.input_size(image)
+        size, input_size = size_of(image), refiner.input_size(image)
         dense, sparse = refiner.embed_prompts(coarse, size, input_size)
         logits, scores = refiner.decode(feature[None], dense, sparse, None)
         yield model.postprocess_masks(logits, input_size, size)[:, 0], scores[:, 0]

@@ -48,7 +48,7 @@ def render(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         rim = color * 0.6 if thing.color != 'black' else color + 70
         cv2.fillPoly(image, contours, tuple(map(float, color)), lineType=cv2.LINE_AA, shift=SHIFT)
         cv2.polylines(image, contours, True, tuple(map(float, rim)), 1, lineType=cv2.LINE_AA, shift=SHIFT)
-        cv2.fillPoly(owners, contours, index + FIRST_THING, shift=SHIFT)
+        cv2.fillPoly(owners, contours, (index + FIRST_THING,), shift=SHIFT)
     return image, owners
 
 

@@ -100,7 +100,7 @@ def _write_scene(out: Path, rng: np.random.Generator, image_id: int, split: str)
     scene = sample_scene(rng)
     pixels, owners = render(scene)
     name = f'{image_id:012d}'
-    image = {'id': image_id, 'file_name': f'{name}.jpg', 'width': scene.width, 'height': scene.height}
+    image: Record = {'id': image_id, 'file_name': f'{name}.jpg', 'width': scene.width, 'height': scene.height}
     cv2.imwrite(str(out / 'images' / image['file_name']), pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
     _write_ids(out / f'png/panoptic_{split}/{name}.png', owners)
     instances = [
@@ -163,7 +163,7 @@ def _ref(scene: Scene, index: int, instance: Record, split: str) -> list[Record]
 
 
 def _narrative(scene: Scene, image_id: int) -> Record:
-    segments = []
+    segments: list[Record] = []
     for span in language.narrative(scene):
         owners = [index + FIRST_THING for index in span.things]
         if span.stuff:
