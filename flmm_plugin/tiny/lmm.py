@@ -51,6 +51,7 @@ def build_processor() -> LlavaProcessor:
         pad_token='<pad>',
         additional_special_tokens=['<image>'],
         model_max_length=512,
+        model_input_names=['input_ids', 'attention_mask'],  # Llama takes no token types
         clean_up_tokenization_spaces=True,
         padding_side='left',
     )

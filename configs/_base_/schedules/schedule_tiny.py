@@ -1,5 +1,5 @@
 # Minutes on two CPU cores. `--cfg-options max_iters=N` alone does not move the schedulers: change this file.
-max_iters = 600
+max_iters = 700
 warmup_iters = 20
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)
@@ -8,7 +8,7 @@ test_cfg = dict(type='TestLoop')
 
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.999), weight_decay=0.01),
+    optimizer=dict(type='AdamW', lr=3e-3, betas=(0.9, 0.999), weight_decay=0.01),
     clip_grad=dict(max_norm=1.0),
 )
 param_scheduler = [
