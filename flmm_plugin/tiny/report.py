@@ -29,11 +29,12 @@ def markdown_table(results: Results) -> str:
 
 
 def write_table(results: Results, page: Path) -> None:
-    """Put the table between its two marks on a page of the docs."""
+    """Put the table and a link to the plot between their two marks on a page of the docs."""
     text = page.read_text()
     if BEGIN not in text or END not in text:
         raise ValueError(f'{page} has no "{BEGIN}" ... "{END}" to put the table between')
-    block = f'{BEGIN}\n\n{markdown_table(results)}\n\n{END}'
+    picture = '![Mean IoU of things by stage](images/ablation.png)'
+    block = f'{BEGIN}\n\n{markdown_table(results)}\n\n{picture}\n\n{END}'
     page.write_text(re.sub(f'{BEGIN}.*{END}', lambda _: block, text, flags=re.DOTALL))
 
 
