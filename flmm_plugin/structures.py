@@ -20,11 +20,13 @@ def size_of(maps: Tensor) -> tuple[int, int]:
 class Segment:
     """A piece of the text. ``phrase`` is the index of the phrase it grounds, -1 for text that grounds nothing.
 
-    Several segments may carry the same index: their tokens are averaged together.
+    Several segments may carry the same index: their tokens are averaged together. ``branch``: segments of different
+    branches are alternative continuations that do not see each other, after all segments that have none (-1).
     """
 
     text: str
     phrase: int = -1
+    branch: int = -1
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ class LMMInputs:
     ``phrase_ids``: (N,) int64, index of the phrase a token belongs to, -1 elsewhere (image tokens are -1).
     ``vision``, ``target_size``: as in :class:`ImageInputs`.
     ``grids``: the image grids whose attention maps are stacked, coarse first, columns counted from the first token.
+    ``branch_ids``: (N,) int64, the alternative continuation a token belongs to, -1 for the trunk that all of them
+    follow; None where there is one text only.
     """
 
     input_ids: Tensor
@@ -100,6 +104,7 @@ class LMMInputs:
     vision: dict[str, Tensor]
     grids: tuple[ImageGrid, ...]
     target_size: tuple[int, int]
+    branch_ids: Tensor | None = None
 
     @property
     def num_phrases(self) -> int:
@@ -109,6 +114,17 @@ class LMMInputs:
     def phrase_rows(self) -> Tensor:
         """(T,) int64 positions of the tokens that belong to a phrase."""
         return (self.phrase_ids >= 0).nonzero().flatten()
+
+    @property
+    def trunk_length(self) -> int:
+        """How many tokens come before the first branch."""
+        return len(self.input_ids) if self.branch_ids is None else int((self.branch_ids < 0).sum())
+
+    def first(self, length: int) -> LMMInputs:
+        """The first ``length`` tokens, the whole image among them."""
+        return replace(
+            self, input_ids=self.input_ids[:length], phrase_ids=self.phrase_ids[:length], branch_ids=None
+        )
 
     @property
     def finest_grid(self) -> ImageGrid:

@@ -97,8 +97,8 @@ class FLMM(BaseModel):
         Args:
             inputs: uint8 RGB images (3, H, W) at their own size.
             data_samples: one an image, with ``prompt`` and ``segments``, or ``input_ids`` and ``phrase_ids`` of text
-                that is tokenised already (see :meth:`FrozenLMM.prepare_tokens`); ``gt_instances.masks`` (P, H, W)
-                for losses.
+                (and ``branch_ids``) of text that is tokenised already (see :meth:`FrozenLMM.prepare_tokens`);
+                ``gt_instances.masks`` (P, H, W) for losses.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
         """
         if data_samples is None:
@@ -176,7 +176,7 @@ class FLMM(BaseModel):
     def prepare(self, images: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> list[LMMInputs]:
         """Tokenise and preprocess on the CPU, as the LMM's adapter does."""
         return [
-            self.lmm.prepare_tokens(image, sample.input_ids, sample.phrase_ids)
+            self.lmm.prepare_tokens(image, sample.input_ids, sample.phrase_ids, sample.get('branch_ids'))
             if 'input_ids' in sample
             else self.lmm.prepare(image, sample.prompt, sample.segments)
             for image, sample in zip(images, data_samples, strict=True)

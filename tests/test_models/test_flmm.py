@@ -78,7 +78,7 @@ def test_mask_head_alone(lmm_dirs: dict[str, Path]) -> None:
 def test_tokens_instead_of_text(lmm_dirs: dict[str, Path]) -> None:
     model = build(lmm_dirs).eval()
     images, samples = four_samples()
-    ids, phrases = model.lmm.tokenize(samples[0].prompt, samples[0].segments)
+    ids, phrases, _ = model.lmm.tokenize(samples[0].prompt, samples[0].segments)
     tokenised = BaseDataElement(metainfo=dict(input_ids=ids, phrase_ids=phrases))
     result = model(images[:1], [tokenised], mode='predict')[0]
     expected = model(images[:1], samples[:1], mode='predict')[0]

@@ -12,14 +12,23 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, ProcessorMixin
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    Cache,
+    DynamicCache,
+    ProcessorMixin,
+)
 
 from flmm_plugin.assets import resolve
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.attention import ATTENTION_NAME, AttentionSelection, select_attention
+from flmm_plugin.models.attention import ATTENTION_NAME
 from flmm_plugin.models.frozen import freeze, weights_hash
-from flmm_plugin.models.hidden_states import record_hidden_states
+from flmm_plugin.models.hidden_states import find_decoder
 from flmm_plugin.models.lmms.compat import dtype_argument, last_logits_only
+from flmm_plugin.models.lmms.continuation import continued_mask, continued_positions
+from flmm_plugin.models.recording import record_outputs
 from flmm_plugin.structures import ImageInputs, LMMInputs, LMMOutputs, Segment
 
 
@@ -95,11 +104,11 @@ class FrozenLMM(nn.Module):
         content = [{'type': 'image'}, {'type': 'text', 'text': prompt}]
         return self.processor.apply_chat_template([{'role': 'user', 'content': content}], add_generation_prompt=True)
 
-    def tokenize(self, prompt: str, segments: Sequence[Segment] = ()) -> tuple[Tensor, Tensor]:
+    def tokenize(self, prompt: str, segments: Sequence[Segment] = ()) -> tuple[Tensor, Tensor, Tensor]:
         """Tokenise the question in the chat template and the answer, segment by segment, without special tokens.
 
         Returns:
-            ``input_ids`` and ``phrase_ids``, both (M,) int64, the image still one token.
+            ``input_ids``, ``phrase_ids`` and ``branch_ids``, each (M,) int64, the image still one token.
         """
         tokenizer = self.processor.tokenizer
         text = self.render(prompt)
@@ -107,24 +116,29 @@ class FrozenLMM(nn.Module):
         has_bos = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
         ids = list(tokenizer(text, add_special_tokens=not has_bos)['input_ids'])
         phrases = [-1] * len(ids)
+        branches = [-1] * len(ids)
         for segment in segments:
             tokens = tokenizer(segment.text, add_special_tokens=False)['input_ids']
             if not tokens and segment.phrase >= 0:
                 raise PromptError(f'phrase {segment.phrase} ({segment.text!r}) has no token')
             ids += tokens
             phrases += [segment.phrase] * len(tokens)
-        return torch.tensor(ids), torch.tensor(phrases)
+            branches += [segment.branch] * len(tokens)
+        return torch.tensor(ids), torch.tensor(phrases), torch.tensor(branches)
 
     def prepare(self, image: Tensor, prompt: str, segments: Sequence[Segment] = ()) -> LMMInputs:
         """Inputs of one sample: a uint8 RGB image (3, H, W), the user's question and the answer in segments."""
         return self.prepare_tokens(image, *self.tokenize(prompt, segments))
 
-    def prepare_tokens(self, image: Tensor, input_ids: Tensor, phrase_ids: Tensor) -> LMMInputs:
+    def prepare_tokens(
+        self, image: Tensor, input_ids: Tensor, phrase_ids: Tensor, branch_ids: Tensor | None = None
+    ) -> LMMInputs:
         """Inputs of one sample whose text is tokenised already.
 
         Args:
             input_ids: (M,) int64 with exactly one image token, which is expanded here to the image's tokens.
             phrase_ids: (M,) int64, the phrase of each token, -1 elsewhere.
+            branch_ids: (M,) int64, see :class:`LMMInputs`; the trunk comes first and grounds nothing.
         """
         places = (input_ids == self.image_token_id).nonzero().flatten().tolist()
         if len(places) != 1:
@@ -136,46 +150,79 @@ class FrozenLMM(nn.Module):
         if missing:
             raise PromptError(f'phrases {sorted(missing)} have no token')
         start, made = places[0], self.preprocess(image)
-        image_ids = input_ids.new_full((made.num_tokens,), self.image_token_id)
+
+        def expand(ids: Tensor, value: int) -> Tensor:
+            return torch.cat([ids[:start], ids.new_full((made.num_tokens,), value), ids[start + 1 :]])
+
+        branched = branch_ids is not None and bool((branch_ids >= 0).any())
+        if branched and (branch_ids.clamp(max=0).diff() < 0).any():
+            raise PromptError('text without a branch must come before all branches')
         return LMMInputs(
-            input_ids=torch.cat([input_ids[:start], image_ids, input_ids[start + 1 :]]),
-            phrase_ids=torch.cat([phrase_ids[:start], torch.full_like(image_ids, -1), phrase_ids[start + 1 :]]),
+            input_ids=expand(input_ids, self.image_token_id),
+            phrase_ids=expand(phrase_ids, -1),
             vision=made.vision,
             grids=tuple(grid.shift(start) for grid in made.grids),
             target_size=made.target_size,
+            branch_ids=expand(branch_ids, -1) if branched else None,
         )
 
     @torch.no_grad()
     def forward(self, samples: Sequence[LMMInputs], all_tokens: bool = False) -> list[LMMOutputs]:
         """One forward pass over a batch; keeps the phrases' attention to the image and their hidden states.
 
+        Where a text has branches, the trunk is read once and its keys and values serve all of them.
+
         Args:
-            all_tokens: keep the hidden states of every token, not of the phrases' alone.
+            all_tokens: keep the hidden states of every token (of the branches, where there are any), not of the
+                phrases' alone.
         """
-        selections = [
-            AttentionSelection(
-                rows=sample.phrase_rows.to(self.device),
-                phrases=sample.phrase_ids[sample.phrase_rows].to(self.device),
-                columns=torch.cat([grid.columns for grid in sample.grids]).to(self.device),
-                num_phrases=sample.num_phrases,
-            )
-            for sample in samples
-        ]
-        kept = [torch.arange(len(s.input_ids)) if all_tokens else s.phrase_rows for s in samples]
-        rows = [positions.to(self.device) for positions in kept]
-        with (
-            select_attention(selections, self.num_layers) as attention,
-            record_hidden_states(self.model, self.config.text_config, rows) as hidden_states,
-        ):
+        if any(sample.branch_ids is not None for sample in samples):
+            return [self._forward_branches(sample, all_tokens) for sample in samples]
+        with record_outputs(self.model, samples, all_tokens=all_tokens) as outputs:
             self.model(**self.collate(samples), use_cache=False, **last_logits_only(self.model))
-        return [
-            LMMOutputs(
-                attention_maps=stack_grids(attention.maps(index), sample),
-                hidden_states=hidden_states.stacked(index),
-                phrase_ids=sample.phrase_ids[kept[index]].to(self.device),
+        return outputs
+
+    def _forward_branches(self, sample: LMMInputs, all_tokens: bool) -> LMMOutputs:
+        if sample.branch_ids is None:
+            return self.forward([sample], all_tokens)[0]
+        trunk = sample.trunk_length
+        return self.forward_cached(sample, self.read(sample.first(trunk)), trunk, all_tokens)
+
+    @torch.no_grad()
+    def read(self, sample: LMMInputs) -> Cache:
+        """Read one sample and return the keys and values of its tokens."""
+        past = DynamicCache()
+        self.model(**self.collate([sample]), past_key_values=past, use_cache=True, **last_logits_only(self.model))
+        return past
+
+    @torch.no_grad()
+    def forward_cached(
+        self, sample: LMMInputs, past: Cache, cached: int, all_tokens: bool = False
+    ) -> LMMOutputs:
+        """As :meth:`forward` for one sample whose first ``cached`` tokens, the image's among them, were read before.
+
+        Args:
+            past: what :meth:`read` or the LMM's own ``generate`` left of those tokens; what else it holds is dropped,
+                and it is given back as long as it was taken.
+            all_tokens: keep the hidden states of every token after the first ``cached``.
+
+        Raises:
+            ValueError: a phrase, or a token of the image, lies among the first ``cached`` tokens or after them.
+        """
+        if (sample.phrase_ids[:cached] >= 0).any() or (sample.input_ids[cached:] == self.image_token_id).any():
+            raise ValueError(f'the first {cached} tokens must hold the image and no phrase')
+        past.crop(cached)
+        decoder = find_decoder(self.model, self.config.text_config)
+        with record_outputs(self.model, [sample], cached=cached, all_tokens=all_tokens) as outputs:
+            decoder(
+                input_ids=sample.input_ids[None, cached:].to(self.device),
+                position_ids=continued_positions(sample, cached)[None].to(self.device),
+                attention_mask=continued_mask(sample, cached, self.model.dtype).to(self.device),
+                past_key_values=past,
+                use_cache=True,
             )
-            for index, sample in enumerate(samples)
-        ]
+        past.crop(cached)
+        return outputs[0]
 
     def collate(self, samples: Sequence[LMMInputs]) -> dict[str, Tensor]:
         """Arguments of the LMM's forward pass for a batch, on its device.
@@ -204,20 +251,6 @@ class FrozenLMM(nn.Module):
         )
         answer = sequence[0, inputs['input_ids'].shape[1] :].cpu()
         return answer, self.processor.tokenizer.decode(answer, skip_special_tokens=True).strip()
-
-
-def stack_grids(maps: Tensor, sample: LMMInputs) -> Tensor:
-    """Split (P, L, H, columns) attention by grid and stack the grids as channels at the finest grid's size."""
-    size = (sample.finest_grid.height, sample.finest_grid.width)
-    stacked = []
-    for grid, columns in zip(
-        sample.grids, maps.flatten(1, 2).split([len(grid.columns) for grid in sample.grids], dim=-1), strict=True
-    ):
-        channels = columns.unflatten(-1, (grid.height, grid.width))
-        if (grid.height, grid.width) != size:
-            channels = F.interpolate(channels, size=size, mode='bilinear')
-        stacked.append(channels)
-    return torch.cat(stacked, dim=1)
 
 
 def concatenate_padded(tensors: Sequence[Tensor]) -> Tensor:

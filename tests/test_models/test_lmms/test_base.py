@@ -80,6 +80,40 @@ def test_batch_equals_singles(lmm: FrozenLMM) -> None:
         torch.testing.assert_close(batched.hidden_states, alone.hidden_states, atol=1e-4, rtol=0)
 
 
+def test_branches_are_read_as_if_each_were_alone(lmm: FrozenLMM) -> None:
+    image, texts = random_image(40, 60), ['the dog', 'two dogs', 'sky']
+    branches = [Segment(text, index, branch=index) for index, text in enumerate(texts)]
+    together = lmm([lmm.prepare(image, 'describe', branches)])[0]
+    for index, text in enumerate(texts):
+        alone = lmm([lmm.prepare(image, 'describe', [Segment(text, 0)])])[0]
+        torch.testing.assert_close(together.attention_maps[index], alone.attention_maps[0], atol=1e-5, rtol=0)
+        states = together.hidden_states[:, together.phrase_ids == index]
+        torch.testing.assert_close(states, alone.hidden_states, atol=1e-4, rtol=0)
+
+
+def test_reading_on_equals_reading_at_once(lmm: FrozenLMM) -> None:
+    """Also after an answer that was generated, whose keys and values are dropped first."""
+    question = lmm.prepare(random_image(40, 60), 'describe')
+    whole = lmm.prepare(random_image(40, 60), 'describe', SEGMENTS)
+    cached = len(question.input_ids)
+    past = lmm.read(whole)
+    expected = lmm([whole], all_tokens=True)[0]
+    for _ in range(2):
+        found = lmm.forward_cached(whole, past, cached, all_tokens=True)
+        assert past.get_seq_length() == cached
+        torch.testing.assert_close(found.attention_maps, expected.attention_maps, atol=1e-5, rtol=0)
+        torch.testing.assert_close(found.hidden_states, expected.hidden_states[:, cached:], atol=1e-4, rtol=0)
+        assert torch.equal(found.phrase_ids, expected.phrase_ids[cached:])
+    with pytest.raises(ValueError, match='hold the image and no phrase'):
+        lmm.forward_cached(whole, past, 3)
+
+
+def test_trunk_after_a_branch(lmm: FrozenLMM) -> None:
+    segments = [Segment('the dog', 0, branch=0), Segment('and'), Segment('sky', 1, branch=1)]
+    with pytest.raises(UserError, match='before all branches'):
+        lmm.prepare(random_image(40, 60), 'describe', segments)
+
+
 def test_is_frozen_and_stays_in_evaluation_mode(lmm: FrozenLMM) -> None:
     lmm.train()
     assert not any(module.training for module in lmm.modules())
