@@ -27,14 +27,18 @@ class RefCOCODataset(GroundingDataset):
     ``protocol`` is 'ARRANGEMENT/SENTENCES'. Results of different protocols cannot be compared, so that it is part of
     every result's name:
 
-    - 'concat': one sample is one image, all its expressions in one answer, each followed by "." (the authors' way);
-      'independent': one sample is one expression.
+    A sample is one image with all its expressions.
+
+    - 'concat': the expressions are one answer, each followed by "." (the authors' way); 'independent': each is an
+      answer of its own, a branch that the LMM reads after the same image and question.
     - 'first_sentence', 'all_sentences': of each reference; 'random_sentence': another one at each access, for training.
 
     Text is the ``raw`` sentence in lower case, as in :class:`mmdet.datasets.RefCocoDataset`. Unlike that class,
     it draws its random sentence at each access instead of once for all, and reads the pickle without running it.
     """
 
+    #: begins the protocol of a kindred task, whose results are not those of referring expression segmentation
+    task = ''
     extra_files = ('split_file',)
     remedy = (
         'It needs instances.json and refs(unc).p of RefCOCO and the images of COCO train2014, '
@@ -50,9 +54,10 @@ class RefCOCODataset(GroundingDataset):
         protocol: str = 'concat/first_sentence',
         **kwargs: Any,
     ) -> None:
-        arrangement, _, sentences = protocol.partition('/')
-        if arrangement not in ARRANGEMENTS or sentences not in SENTENCES:
-            raise ValueError(f'protocol={protocol!r}: expected one of {ARRANGEMENTS}, "/" and one of {SENTENCES}')
+        arrangement, _, sentences = protocol.removeprefix(self.task).partition('/')
+        if not protocol.startswith(self.task) or arrangement not in ARRANGEMENTS or sentences not in SENTENCES:
+            expected = f'{self.task!r}, ' * bool(self.task) + f'one of {ARRANGEMENTS}, "/" and one of {SENTENCES}'
+            raise ValueError(f'protocol={protocol!r}: expected {expected}')
         self.split_file = split_file
         self.splits = (split,) if isinstance(split, str) else tuple(split)
         self.protocol = protocol
@@ -63,7 +68,7 @@ class RefCOCODataset(GroundingDataset):
         instances = load_json(self.ann_file)
         images = {image['id']: image for image in instances['images']}
         annotations = {annotation['id']: annotation for annotation in instances['annotations']}
-        refs = load_plain_pickle(self.split_file)
+        refs = self._load_refs()
         samples = []
         for split in self.splits:
             targets: dict[int, list[dict]] = {}
@@ -74,39 +79,35 @@ class RefCOCODataset(GroundingDataset):
                 known = ', '.join(sorted({ref['split'] for ref in refs}))
                 raise DataError(f'{self.split_file} has no reference of split {split!r}; it has: {known}.')
             for image_id, image_targets in targets.items():
-                samples += self._samples(lookup(images, image_id, 'image', self.ann_file), image_targets, split)
+                samples.append(self._sample(lookup(images, image_id, 'image', self.ann_file), image_targets, split))
         return samples
+
+    def _load_refs(self) -> list[dict]:
+        return load_plain_pickle(self.split_file)
 
     def _target(self, ref: dict, annotations: dict[int, dict]) -> dict:
         sentences = [sentence['raw'].lower() for sentence in ref['sentences']]
         if not sentences:
             raise DataError(f'{self.split_file}: reference {ref["ref_id"]} has no sentence.')
-        annotation = lookup(annotations, ref['ann_id'], 'annotation', self.ann_file)
+        found = [lookup(annotations, key, 'annotation', self.ann_file) for key in self._annotation_ids(ref)]
+        ids = ', '.join(str(annotation['id']) for annotation in found)
         return dict(
             ref_id=ref['ref_id'],
             sentences=sentences[:1] if self.sentences == 'first_sentence' else sentences,
-            segmentations=[annotation['segmentation']],
-            source=f'{self.ann_file}: annotation {annotation["id"]} of image {ref["image_id"]}',
+            segmentations=[annotation['segmentation'] for annotation in found],
+            source=f'{self.ann_file}: annotation {ids} of image {ref["image_id"]}',
         )
 
-    def _samples(self, image: dict, targets: list[dict], split: str) -> list[dict]:
-        """One sample of all targets, or one for each expression."""
+    def _annotation_ids(self, ref: dict) -> list[int]:
+        return [ref['ann_id']]
+
+    def _sample(self, image: dict, targets: list[dict], split: str) -> dict:
+        """One sample of all targets of an image."""
         full_name = f'{self.name}_{split}' if self.name else split
-        common: dict[str, Any] = dict(image=image, protocol=self.protocol)
+        sample = self.sample(image, f'{full_name}/{image["id"]}', self.protocol, targets=targets)
         if self.name or len(self.splits) > 1:
-            common['dataset_name'] = full_name
-        prefix = f'{full_name}/{image["id"]}'
-        if self.arrangement == 'concat':
-            return [self.sample(**common, sample_id=prefix, targets=targets)]
-        samples = []
-        for target in targets:
-            texts = target['sentences']
-            choices = [texts] if self.sentences == 'random_sentence' else [[text] for text in texts]
-            for number, sentences in enumerate(choices):
-                single = dict(target, sentences=sentences)
-                sample_id = f'{prefix}/{target["ref_id"]}/{number}'
-                samples.append(self.sample(**common, sample_id=sample_id, targets=[single]))
-        return samples
+            sample['dataset_name'] = full_name
+        return sample
 
     def get_data_info(self, idx: int) -> dict:
         """The sample ``idx``; its sentences are drawn now if they are to be random."""
@@ -118,9 +119,13 @@ class RefCOCODataset(GroundingDataset):
                 sentences = [random.choice(sentences)]
             for text in sentences:
                 origin = {key: target[key] for key in ('segmentations', 'source')}
-                phrases.append(dict(text=text, is_thing=True, is_plural=False, **origin))
+                is_plural = len(target['segmentations']) > 1
+                phrases.append(dict(text=text, is_thing=True, is_plural=is_plural, **origin))
         info['phrases'] = phrases
         info['segments'] = []
         for index, phrase in enumerate(phrases):
-            info['segments'] += [Segment(phrase['text'], index), Segment('.')]
+            if self.arrangement == 'concat':
+                info['segments'] += [Segment(phrase['text'], index), Segment('.')]
+            else:
+                info['segments'].append(Segment(phrase['text'], index, branch=index))
         return info

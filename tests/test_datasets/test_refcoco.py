@@ -16,8 +16,10 @@ from mmdet.datasets import RefCocoDataset as MMDetRefCoco
 from mmengine.dataset import pseudo_collate
 from pycocotools.coco import COCO
 
+from flmm_plugin.datasets.refcoco import ARRANGEMENTS
 from flmm_plugin.errors import DataError
 from flmm_plugin.registry import DATASETS
+from flmm_plugin.structures import Segment
 from tests.data_files import HEIGHT, SQUARE, WIDTH, write_image
 
 PIPELINE = [dict(type='LoadImageRGB'), dict(type='LoadGroundingMasks'), dict(type='PackGroundingInputs')]
@@ -75,11 +77,12 @@ def test_agrees_with_mmdet(refcoco_root: Path, sentences: str, mode: str) -> Non
         np.testing.assert_array_equal(item['inputs'].permute(1, 2, 0).numpy(), other['img'][..., ::-1])
 
 
-def test_independent_protocol_has_one_expression_a_sample(refcoco_root: Path) -> None:
-    dataset = build(refcoco_root, protocol='independent/all_sentences')
-    assert len(dataset) == 9
-    assert all(len(texts(dataset, index)) == 1 for index in range(9))
-    assert len({item['data_samples'].sample_id for item in dataset}) == 9
+def test_independent_expressions_are_branches(refcoco_root: Path) -> None:
+    together, alone = (build(refcoco_root, protocol=f'{arrangement}/all_sentences') for arrangement in ARRANGEMENTS)
+    for one, other in zip(together, alone, strict=True):
+        one, other = one['data_samples'], other['data_samples']
+        assert other.segments == [Segment(text, i, branch=i) for i, text in enumerate(one.gt_instances.phrases)]
+        assert torch.equal(one.gt_instances.masks, other.gt_instances.masks)
 
 
 def test_random_sentence_is_drawn_at_each_access(refcoco_root: Path) -> None:

@@ -196,9 +196,7 @@ class FrozenLMM(nn.Module):
         return past
 
     @torch.no_grad()
-    def forward_cached(
-        self, sample: LMMInputs, past: Cache, cached: int, all_tokens: bool = False
-    ) -> LMMOutputs:
+    def forward_cached(self, sample: LMMInputs, past: Cache, cached: int, all_tokens: bool = False) -> LMMOutputs:
         """As :meth:`forward` for one sample whose first ``cached`` tokens, the image's among them, were read before.
 
         Args:
