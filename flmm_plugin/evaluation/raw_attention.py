@@ -40,15 +40,30 @@ def score_raw_attention(samples: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Raw
             scores = RawAttentionScores(torch.zeros(2, maps.shape[1], len(THRESHOLDS)), torch.zeros(2))
         maps = F.interpolate(maps, size=truth.shape[1:], mode='bilinear')
         maps = maps / maps.amax((2, 3), keepdim=True).clamp(min=1e-12)
-        truth = truth[:, None]
-        for number, threshold in enumerate(THRESHOLDS):
-            masks = maps > threshold
-            iou = (masks & truth).sum((2, 3)) / (masks | truth).sum((2, 3)).clamp(min=1)
-            scores.iou[:, :, number].index_add_(0, is_thing.long(), iou)
+        iou = threshold_ious(maps, truth)
+        scores.iou.index_add_(0, is_thing.long(), iou)
         scores.count += torch.bincount(is_thing.long(), minlength=2)
     if scores is None:
         raise ValueError('no sample to score')
     return scores
+
+
+def threshold_ious(maps: Tensor, truth: Tensor) -> Tensor:
+    """IoU (P, C, K) of what lies above each threshold of maps (P, C, H, W) with masks (P, H, W).
+
+    One histogram of pixels by the number of thresholds that they exceed serves all thresholds.
+    """
+    levels = torch.bucketize(maps, maps.new_tensor(THRESHOLDS), out_int32=True).flatten(2)
+    bins = len(THRESHOLDS) + 1
+    cells = levels.flatten(0, 1) + bins * torch.arange(levels[..., 0].numel(), dtype=torch.int32)[:, None]
+    inside = truth[:, None].expand_as(maps).reshape(cells.shape)
+
+    def above(pixels: Tensor) -> Tensor:
+        counts = torch.bincount(pixels, minlength=cells.shape[0] * bins).view(*maps.shape[:2], bins)
+        return counts.flip(-1).cumsum(-1).flip(-1)[..., 1:]
+
+    overlap, area = above(cells[inside]), above(cells.flatten())
+    return overlap / (area + truth.sum((1, 2))[:, None, None] - overlap).clamp(min=1)
 
 
 def choose(fitted: RawAttentionScores, held_out: RawAttentionScores, mean: bool) -> dict[str, float]:
