@@ -1,0 +1,105 @@
+"""What became of each phrase, as JSON lines: for confidence intervals, comparisons and a look at the failures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from pycocotools import mask as coco_mask
+from torch import Tensor
+
+from flmm_plugin.errors import DataError
+from flmm_plugin.evaluation.grounding_metric import overlaps
+from flmm_plugin.registry import METRICS
+
+#: fields without which a line cannot be analysed
+NEEDED = ('sample_id', 'img_id', 'group', 'index', 'phrase', 'iou', 'intersection', 'union', 'area', 'size')
+
+
+@METRICS.register_module()
+class PhraseRecords(BaseMetric):
+    """Writes one JSON line for each phrase tested to ``out_file_path`` and adds nothing to the metrics.
+
+    A line has ``sample_id``, ``img_id``, ``img_path``; ``group`` (data set and protocol, as in the names of metrics);
+    ``index`` and ``phrase``, ``is_thing``, ``is_plural``; ``iou``, ``coarse_iou``; ``intersection``, ``union`` and
+    ``area`` (of the truth) in pixels; ``score``; ``size`` [height, width], and ``predicted`` and ``truth``, the masks
+    in COCO's compressed RLE.
+    """
+
+    def __init__(self, out_file_path: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not out_file_path.endswith('.jsonl'):
+            raise ValueError(f'out_file_path={out_file_path!r}: the name of a JSON lines file ends with .jsonl')
+        self.out_file_path = out_file_path
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        self.results += [list(phrase_records(sample)) for sample in data_samples]
+
+    def compute_metrics(self, results: list[list[dict]]) -> dict[str, float]:
+        path = Path(self.out_file_path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open('w') as file:
+            file.writelines(json.dumps(record) + '\n' for records in results for record in records)
+        return {}
+
+
+def phrase_records(sample: dict) -> Iterator[dict[str, Any]]:
+    """The records of one tested sample."""
+    truth, predicted = sample['gt_instances'], sample['pred_instances']
+    masks, true_masks = predicted['masks'].bool(), truth['masks'].bool()
+    intersections, unions = overlaps(masks, true_masks)
+    coarse_intersections, coarse_unions = overlaps(predicted['coarse_masks'].bool(), true_masks)
+    for index, phrase in enumerate(truth['phrases']):
+        yield dict(
+            sample_id=sample['sample_id'],
+            img_id=sample['img_id'],
+            img_path=sample['img_path'],
+            group='/'.join(filter(None, (sample.get('dataset_name'), sample['protocol']))),
+            index=index,
+            phrase=phrase,
+            is_thing=bool(truth['is_thing'][index]),
+            is_plural=bool(truth['is_plural'][index]),
+            iou=float(intersections[index] / max(unions[index], 1)),
+            coarse_iou=float(coarse_intersections[index] / max(coarse_unions[index], 1)),
+            intersection=int(intersections[index]),
+            union=int(unions[index]),
+            area=int(true_masks[index].sum()),
+            score=float(predicted['scores'][index]),
+            size=list(masks.shape[1:]),
+            predicted=encode(masks[index]),
+            truth=encode(true_masks[index]),
+        )
+
+
+def encode(mask: Tensor) -> str:
+    """A bool mask (H, W) in COCO's compressed RLE."""
+    return coco_mask.encode(np.asfortranarray(mask.cpu().numpy().astype(np.uint8)))['counts'].decode()
+
+
+def decode(counts: str, size: Sequence[int]) -> np.ndarray:
+    """The bool mask (H, W) of a compressed RLE."""
+    return coco_mask.decode({'counts': counts.encode(), 'size': list(size)}).astype(bool)
+
+
+def read_records(path: str | Path) -> list[dict[str, Any]]:
+    """The lines of a file that :class:`PhraseRecords` wrote."""
+    records = []
+    with open(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                record = json.loads(line)
+                missing = [name for name in NEEDED if name not in record]
+            except (ValueError, TypeError) as error:
+                raise DataError(
+                    f'{path}, line {number} is not JSON ({error}): write it again by test.py --out.'
+                ) from None
+            if missing:
+                raise DataError(f'{path}, line {number} lacks {", ".join(missing)}: is it a file of test.py --out?')
+            records.append(record)
+    if not records:
+        raise DataError(f'{path} is empty: write it again by test.py --out.')
+    return records
