@@ -10,6 +10,7 @@ before it falls back to its own types.
 from mmengine import registry as mmengine_registry
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
@@ -20,6 +21,7 @@ MODELS = Registry('model', parent=MMENGINE_MODELS, locations=['flmm_plugin.model
 DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, locations=['flmm_plugin.datasets'])
 TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, locations=['flmm_plugin.datasets.transforms'])
 METRICS = Registry('metric', parent=MMENGINE_METRICS, locations=['flmm_plugin.evaluation'])
+LOOPS = Registry('loop', parent=MMENGINE_LOOPS, locations=['flmm_plugin.engine'])
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, locations=['flmm_plugin.engine'])
 VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, locations=['flmm_plugin.visualization'])
 
@@ -27,7 +29,6 @@ for _name in (
     'DATA_SAMPLERS',
     'EVALUATOR',
     'LOG_PROCESSORS',
-    'LOOPS',
     'MODEL_WRAPPERS',
     'OPTIM_WRAPPERS',
     'OPTIM_WRAPPER_CONSTRUCTORS',

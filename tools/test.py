@@ -9,6 +9,7 @@ from mmengine.config import DictAction
 from mmengine.runner import Runner
 
 from flmm_plugin.engine.config import existing_checkpoint, load_config, set_local_rank
+from flmm_plugin.engine.processes import join_cpu_processes
 from flmm_plugin.errors import UserError, readable_errors
 from flmm_plugin.evaluation import DumpGroundingResults
 
@@ -45,6 +46,7 @@ def main() -> None:
     with readable_errors():
         config = load_config(args.config, args.cfg_options, args.work_dir)
         config.launcher = args.launcher
+        join_cpu_processes(config)
         config.load_from = existing_checkpoint(args.checkpoint)
         if args.show or args.show_dir:
             if 'visualization' not in config.get('default_hooks', {}):

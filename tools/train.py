@@ -8,7 +8,8 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from flmm_plugin.engine.config import existing_checkpoint, load_config, set_local_rank
+from flmm_plugin.engine.config import existing_checkpoint, load_config, newest_checkpoint, set_local_rank
+from flmm_plugin.engine.processes import join_cpu_processes
 from flmm_plugin.errors import UserError, readable_errors
 
 
@@ -50,8 +51,9 @@ def apply_arguments(config: Config, args: argparse.Namespace) -> None:
             raise UserError('--auto-scale-lr needs auto_scale_lr=dict(enable=False, base_batch_size=N) in the config.')
         config.auto_scale_lr.enable = True
     if args.resume is not None:
-        config.resume = True
-        config.load_from = None if args.resume == 'auto' else existing_checkpoint(args.resume)
+        checkpoint = newest_checkpoint(config.work_dir) if args.resume == 'auto' else existing_checkpoint(args.resume)
+        config.resume = checkpoint is not None  # there is none yet when a job is started for the first time
+        config.load_from = checkpoint or config.get('load_from')
 
 
 def main() -> None:
@@ -59,6 +61,7 @@ def main() -> None:
     with readable_errors():
         config = load_config(args.config, args.cfg_options, args.work_dir)
         apply_arguments(config, args)
+        join_cpu_processes(config)
         Runner.from_cfg(config).train()
 
 

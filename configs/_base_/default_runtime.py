@@ -8,15 +8,18 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='GroundingVisualizationHook'),
 )
-custom_hooks = [dict(type='FrozenCheckHook'), dict(type='MetricsJsonHook')]
+custom_hooks = [dict(type='SeedHook'), dict(type='FrozenCheckHook'), dict(type='MetricsJsonHook')]
 
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
 )
-# Parts of SAM's prompt encoder and decoder (points, the IoU head) take no part in the loss.
-find_unused_parameters = True
+# Parts of SAM's prompt encoder and decoder (points, the IoU head) take no part in the loss. Without device_ids several
+# processes run on CPUs too; nothing is lost, as the model moves its inputs itself.
+model_wrapper_cfg = dict(
+    type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=True
+)
 
 # For TensorBoard: `--cfg-options visualizer.vis_backends.0.type=TensorboardVisBackend`.
 visualizer = dict(type='GroundingVisualizer', vis_backends=[dict(type='LocalVisBackend')])

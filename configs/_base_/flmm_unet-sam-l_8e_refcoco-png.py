@@ -5,5 +5,5 @@ _base_ = [
     './schedules/schedule_8e.py',
     './default_runtime.py',
 ]
-# An epoch-based run is resumed at the beginning of an epoch.
+# `default_hooks.checkpoint.by_epoch=False default_hooks.checkpoint.interval=2000` also keeps checkpoints within epochs.
 default_hooks = dict(checkpoint=dict(by_epoch=True, interval=1))

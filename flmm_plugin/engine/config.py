@@ -61,11 +61,31 @@ def existing_checkpoint(path: str) -> str:
             f'The checkpoint {path} does not exist. Training writes checkpoints to its work dir, and the name of the '
             'newest to `last_checkpoint` there.'
         )
-    with open(path, 'rb') as file:
-        zipped = file.read(len(ZIP_MAGIC)) == ZIP_MAGIC
-    if zipped and not is_zipfile(path):  # the directory of a zip file is at its end
+    if is_cut_off(path):
         raise UserError(f'The checkpoint {path} is cut off: copy or download it again.')
     return path
+
+
+def newest_checkpoint(work_dir: str) -> str | None:
+    """The checkpoint to resume from: the one that `last_checkpoint` names, or else the newest that is whole.
+
+    A run that was killed may leave the last one cut off; a moved work dir makes the name in `last_checkpoint` wrong.
+    """
+    folder = Path(work_dir)
+    names = sorted((*folder.glob('iter_*.pth'), *folder.glob('epoch_*.pth')), key=os.path.getmtime, reverse=True)
+    if (folder / 'last_checkpoint').is_file():
+        names.insert(0, Path((folder / 'last_checkpoint').read_text().strip()))
+    for path in names:
+        if path.is_file() and not is_cut_off(str(path)):
+            return str(path)
+    return None
+
+
+def is_cut_off(path: str) -> bool:
+    """Whether the file begins like a checkpoint, a zip archive, and lacks the directory at an archive's end."""
+    with open(path, 'rb') as file:
+        start = file.read(len(ZIP_MAGIC))
+    return not start or (start == ZIP_MAGIC and not is_zipfile(path))
 
 
 def set_local_rank(args: Namespace) -> None:

@@ -14,7 +14,7 @@ from mmengine.model import BaseDataPreprocessor, BaseModel
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor, nn
 
-from flmm_plugin.models.losses import MaskLosses, resize_targets
+from flmm_plugin.models.losses import MaskLosses, average_over_phrases, resize_targets
 from flmm_plugin.models.refiners.sam import upsample_masks
 from flmm_plugin.models.trained_state import keep_trained_only
 from flmm_plugin.registry import MODELS
@@ -112,7 +112,7 @@ class FLMM(BaseModel):
         raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
 
     def loss(self, images: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> dict[str, Tensor]:
-        """BCE and Dice of the coarse and of the refined masks, each averaged over all phrases of the batch."""
+        """BCE and Dice of the coarse and of the refined masks, each averaged over all phrases of the global batch."""
         if self.losses is None:
             raise ValueError('the model was built without losses: give loss_mask and loss_dice in its config')
         prepared = self.prepare(images, data_samples)
@@ -131,12 +131,7 @@ class FLMM(BaseModel):
             if grounding.refined is not None:
                 losses.update({f'sam_{k}': v for k, v in self.losses(grounding.refined, targets).items()})
             terms.append(losses)
-        counts = [lmm_inputs.num_phrases for lmm_inputs in prepared]
-        return {
-            name: torch.stack([term[name] * count for term, count in zip(terms, counts, strict=True)]).sum()
-            / sum(counts)
-            for name in terms[0]
-        }
+        return average_over_phrases(terms, [lmm_inputs.num_phrases for lmm_inputs in prepared])
 
     @torch.no_grad()
     def predict(self, images: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> list[BaseDataElement]:

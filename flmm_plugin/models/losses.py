@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+import torch
 import torch.nn.functional as F
+from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
 from flmm_plugin.registry import MODELS
@@ -31,6 +35,23 @@ class MaskLosses(nn.Module):
             accuracy=(predicted == targets).float().mean(),
             aiou=(overlap / (union + 1e-12)).mean(),
         )
+
+
+def average_over_phrases(terms: Sequence[Mapping[str, Tensor]], counts: Sequence[int]) -> dict[str, Tensor]:
+    """Means over the samples of a batch, weighed by their numbers of phrases.
+
+    With several ranks the mean of their losses is the mean over all phrases of the global batch: the gradients of the
+    ranks are averaged, so that each rank divides by the mean number of phrases of the ranks, as mmdet does with its
+    ``avg_factor``. Divided by its own, phrases of a rank that has few would weigh more. Figures for the log are those
+    of the rank's own phrases.
+    """
+    phrases_per_rank = torch.tensor(float(sum(counts)), device=next(iter(terms[0].values())).device)
+    all_reduce(phrases_per_rank, op='mean')
+    means = {}
+    for name in terms[0]:
+        total = torch.stack([term[name] * count for term, count in zip(terms, counts, strict=True)]).sum()
+        means[name] = total / (phrases_per_rank if 'loss' in name else sum(counts))
+    return means
 
 
 def resize_targets(masks: Tensor, size: tuple[int, int], centered: bool = False) -> Tensor:

@@ -2,7 +2,7 @@
 max_epochs = 8
 warmup_epochs = 0.03 * max_epochs
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs)
+train_cfg = dict(type='ResumableEpochLoop', max_epochs=max_epochs)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 

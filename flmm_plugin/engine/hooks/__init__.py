@@ -1,5 +1,6 @@
 from flmm_plugin.engine.hooks.frozen_check import FrozenCheckHook
 from flmm_plugin.engine.hooks.metrics_json import MetricsJsonHook
+from flmm_plugin.engine.hooks.seed import SeedHook
 from flmm_plugin.engine.hooks.visualization import GroundingVisualizationHook
 
-__all__ = ['FrozenCheckHook', 'GroundingVisualizationHook', 'MetricsJsonHook']
+__all__ = ['FrozenCheckHook', 'GroundingVisualizationHook', 'MetricsJsonHook', 'SeedHook']
