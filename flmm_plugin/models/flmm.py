@@ -89,6 +89,10 @@ class FLMM(BaseModel):
         encoder = '' if self.sam is None else self.sam.weights_hash()
         return self.lmm.weights_hash() + encoder
 
+    def lmm_fingerprint(self) -> str:
+        """What a checkpoint's meta says of the LMM it was trained on."""
+        return self.lmm.fingerprint()
+
     def forward(
         self, inputs: Sequence[Tensor], data_samples: Sequence[BaseDataElement] | None = None, mode: str = 'tensor'
     ) -> dict[str, Tensor] | list:

@@ -21,3 +21,14 @@ def weights_hash(module: nn.Module) -> str:
         digest.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}'.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def fingerprint(module: nn.Module, values: int = 64) -> str:
+    """Hash of ``values`` values of each parameter, rounded to bfloat16: the same in whatever dtype it was loaded."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(module.named_parameters()):
+        flat = parameter.detach().flatten()
+        sample = flat[:: max(1, len(flat) // values)][:values].cpu().bfloat16().contiguous()
+        digest.update(f'{name} {tuple(parameter.shape)}'.encode())
+        digest.update(sample.view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]

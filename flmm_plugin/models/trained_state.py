@@ -59,3 +59,14 @@ def check_trained(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], o
             f'the checkpoint does not fit this model, which grounds {owner}; was it trained on another LMM or with '
             'other prompts? ' + '; '.join(problems)
         )
+
+
+def check_lmm(model: Any, checkpoint: Mapping[str, Any]) -> None:
+    """Raise :class:`CheckpointError` if the checkpoint's meta names another LMM; shapes alone do not tell."""
+    trained_on = checkpoint.get('meta', {}).get('lmm_fingerprint')
+    if trained_on is not None and trained_on != model.lmm_fingerprint():
+        raise CheckpointError(
+            f'the checkpoint was trained on an LMM with other weights (fingerprint {trained_on}) than '
+            f'{model.lmm.name!r} ({model.lmm_fingerprint()}): name the LMM it was trained on in the config '
+            '(model.lmm.pretrained), or train again'
+        )

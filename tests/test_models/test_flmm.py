@@ -11,6 +11,8 @@ from mmengine.runner import load_checkpoint, save_checkpoint
 from mmengine.structures import BaseDataElement
 
 from flmm_plugin.errors import UserError
+from flmm_plugin.models.hidden_states import find_decoder
+from flmm_plugin.models.trained_state import check_lmm
 from flmm_plugin.registry import MODELS
 from tests.tiny_flmm import four_samples, tiny_flmm, tiny_refiner
 from tests.tiny_lmms import FAMILIES
@@ -131,6 +133,16 @@ def test_checkpoint_of_another_lmm(lmm_dirs: dict[str, Path], tmp_path: Path) ->
     )
     with pytest.raises(UserError, match=channels):
         load_checkpoint(build(lmm_dirs), str(tmp_path / 'next.pth'), map_location='cpu')
+
+
+def test_checkpoint_of_another_lmm_of_the_same_shapes(lmm_dirs: dict[str, Path]) -> None:
+    model = build(lmm_dirs)
+    checkpoint = dict(meta=dict(lmm_fingerprint=model.lmm_fingerprint()))
+    check_lmm(build(lmm_dirs).bfloat16(), checkpoint)
+    check_lmm(model, dict(state_dict={}))  # the authors' checkpoints do not say
+    next(find_decoder(model.lmm.model, model.lmm.config.text_config).layers.parameters()).data += 1
+    with pytest.raises(UserError, match=r'other weights .*model\.lmm\.pretrained'):
+        check_lmm(model, checkpoint)
 
 
 def test_config_is_left_alone(lmm_dirs: dict[str, Path]) -> None:

@@ -1,12 +1,15 @@
-"""Proof that training left the frozen weights alone."""
+"""Proof that training left the frozen weights alone, and that a checkpoint meets the LMM it was trained on."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from flmm_plugin.models.trained_state import check_lmm
 from flmm_plugin.registry import HOOKS
 
 
@@ -14,7 +17,8 @@ from flmm_plugin.registry import HOOKS
 class FrozenCheckHook(Hook):
     """Hash the frozen weights before and after training; a difference is an error.
 
-    The model says what is frozen by its method ``frozen_hash() -> str``. Both hashes are in the log.
+    The model says what is frozen by its method ``frozen_hash() -> str``. Both hashes are in the log. Checkpoints are
+    given the LMM's fingerprint, and one that was trained on another LMM is refused when it is loaded.
     """
 
     priority = 'VERY_LOW'
@@ -34,6 +38,14 @@ class FrozenCheckHook(Hook):
         if after != self.before:
             raise RuntimeError(f'training changed weights that must stay frozen (hash {self.before}, now {after})')
 
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        checkpoint['meta']['lmm_fingerprint'] = self._model(runner).lmm_fingerprint()
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        check_lmm(self._model(runner), checkpoint)
+
     def _hash(self, runner: Runner) -> str:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        return model.frozen_hash()
+        return self._model(runner).frozen_hash()
+
+    def _model(self, runner: Runner) -> Any:
+        return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -24,7 +24,7 @@ from transformers import (
 from flmm_plugin.assets import resolve
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.attention import ATTENTION_NAME
-from flmm_plugin.models.frozen import freeze, weights_hash
+from flmm_plugin.models.frozen import fingerprint, freeze, weights_hash
 from flmm_plugin.models.hidden_states import find_decoder
 from flmm_plugin.models.lmms.compat import dtype_argument, last_logits_only
 from flmm_plugin.models.lmms.continuation import continued_mask, continued_positions
@@ -94,6 +94,10 @@ class FrozenLMM(nn.Module):
     def weights_hash(self) -> str:
         """sha256 of all weights, to prove that training left them alone."""
         return weights_hash(self.model)
+
+    def fingerprint(self) -> str:
+        """Tells one LMM from another of the same shapes, by the layers of its text model (fine-tuned ones differ)."""
+        return fingerprint(find_decoder(self.model, self.config.text_config).layers)
 
     def preprocess(self, image: Tensor) -> ImageInputs:
         """Preprocess a uint8 RGB image (3, H, W) as this family does."""
