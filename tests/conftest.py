@@ -11,7 +11,7 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
-from tests.data_files import write_png, write_refcoco
+from tests.data_files import write_grefcoco, write_png, write_reasonseg, write_refcoco
 from tests.tiny_llava import save_tiny_llava
 
 REAL = Path(__file__).resolve().parents[2] / 'shared' / 'real'
@@ -32,6 +32,18 @@ def one_thread() -> None:
 def refcoco_root(tmp_path: Path) -> Path:
     """A folder with a RefCOCO of 4 images, 2 of them in split train."""
     return write_refcoco(tmp_path / 'refcoco_root')
+
+
+@pytest.fixture
+def grefcoco_root(tmp_path: Path) -> Path:
+    """A folder with a gRefCOCO of 3 images, 2 of them in split train: 4 expressions, one without a target."""
+    return write_grefcoco(tmp_path / 'grefcoco_root')
+
+
+@pytest.fixture
+def reasonseg_root(tmp_path: Path) -> Path:
+    """A folder with the val split of a ReasonSeg of 2 images."""
+    return write_reasonseg(tmp_path / 'reasonseg_root')
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Writes tiny data sets in the official formats of RefCOCO and PNG."""
+"""Writes tiny data sets in the official formats of RefCOCO, gRefCOCO, PNG and ReasonSeg."""
 
 from __future__ import annotations
 
@@ -130,3 +130,54 @@ def narrative(image_id: int) -> list[dict[str, Any]]:
         segment('under'),
         segment('the sky', 70000 + image_id),
     ]
+
+
+def write_grefcoco(root: Path) -> Path:
+    """RefCOCO's images and instances; image 1 has expressions with two targets, with one, and without."""
+    write_refcoco(root)
+    source, folder = root / 'refcoco', root / 'grefcoco'
+    folder.mkdir()
+    (folder / 'instances.json').write_text((source / 'instances.json').read_text())
+    meant = [(1, [11, 12], 'train'), (1, [-1], 'train'), (1, [12], 'train'), (2, [21], 'train'), (3, [31], 'val')]
+    refs = [
+        dict(
+            ref_id=number,
+            ann_id=ids,
+            category_id=[1] * len(ids),
+            image_id=image_id,
+            split=split,
+            file_name=f'{image_id:012d}.png',
+            no_target=ids == [-1],
+            sentences=[dict(sent_id=number, raw=f'Expression {number}', sent=f'expression {number}', tokens=[])],
+            sent_ids=[number],
+        )
+        for number, (image_id, ids, split) in enumerate(meant)
+    ]
+    (folder / 'grefs(unc).json').write_text(json.dumps(refs))
+    return root
+
+
+def write_reasonseg(root: Path) -> Path:
+    """Two pictures of split val: a long query with an ignored hole and a deprecated flag, and a short query."""
+    folder = root / 'ReasonSeg' / 'val'
+
+    def shape(label: str, left: float, top: float, right: float, bottom: float) -> dict[str, Any]:
+        return dict(label=label, points=[[left, top], [right, top], [right, bottom], [left, bottom]])
+
+    records = {
+        'beach_1': dict(
+            text=['Where could one sit in the shade?', 'What gives shade to sit in?'],
+            is_sentence=True,
+            # the hole comes first in the file and is drawn last, being smaller
+            shapes=[
+                shape('ignore', 10, 10, 14, 14),
+                shape('target', 5.7, 5.2, 24.9, 19.3),
+                shape('flag', 0, 0, 59, 39),
+            ],
+        ),
+        'street_2': dict(text=['the lens'], is_sentence=False, shapes=[shape('target', 40, 20, 80, 30)]),
+    }
+    for number, (stem, record) in enumerate(records.items()):
+        write_image(folder / f'{stem}.jpg', number)
+        (folder / f'{stem}.json').write_text(json.dumps(record))
+    return root

@@ -2,11 +2,13 @@
 
 A data set knows no LMM. Its samples say, for one image, which text is read and which masks its phrases have:
 
-- ``img_id``, ``img_path``, ``height``, ``width``; ``sample_id`` (unique), ``dataset_name``, ``protocol``, ``prompt``;
+- ``img_id``, ``img_path``, ``sample_id`` (unique), ``dataset_name``, ``protocol``, ``prompt``; ``height`` and ``width``
+  where the annotations state them;
 - ``segments``: list of :class:`~flmm_plugin.structures.Segment`, the answer text piece by piece;
 - ``phrases``: one dict for each phrase, in phrase-index order: ``text``, ``is_thing``, ``is_plural`` and where its mask
-  comes from, either ``segmentations`` (COCO polygons or RLE, united) or ``segment_ids`` (ids in the PNG file
-  ``seg_map_path``, united), with ``source`` naming the file and id for error messages.
+  comes from: ``segmentations`` (COCO polygons or RLE, united; none at all where the phrase means nothing in the
+  image), ``segment_ids`` (ids in the PNG file ``seg_map_path``, united) or ``shapes`` (labelled polygons), with
+  ``source`` naming the file and id for error messages.
 
 Masks are decoded by the pipeline (:class:`~flmm_plugin.datasets.transforms.LoadGroundingMasks`), sample by sample.
 """
@@ -14,13 +16,18 @@ Masks are decoded by the pipeline (:class:`~flmm_plugin.datasets.transforms.Load
 from __future__ import annotations
 
 import json
+import logging
 import os.path as osp
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import torch
 from mmengine.dataset import BaseDataset
-from mmengine.fileio import exists, get_text, isdir, join_path
+from mmengine.fileio import exists, get, isdir, join_path
+from mmengine.logging import print_log
 
-from flmm_plugin.errors import DataError
+from flmm_plugin.errors import DataError, UserError
 
 PROMPT = 'Please give me a description of the image.'
 
@@ -30,6 +37,14 @@ class GroundingDataset(BaseDataset):
 
     ``prompt``: the user's question; the expressions or the narrative are the answer.
     ``name``: stands before the protocol in the names of results, to tell data sets apart that share a protocol.
+    ``on_bad_data``: what happens to a record or a file that is missing or damaged.
+
+    - 'error': a :class:`DataError` that names file and id.
+    - 'skip', for training only: it is left out with a warning that names file and id and counts. A sample whose image
+      or masks turn out to be bad while training is not tried again in this run; the next good one in the data set's
+      order stands in for it, so that two runs of one seed still see the same samples. Whole annotation files that
+      are missing or damaged remain errors. A test has to count every sample and refuses 'skip'.
+
     Other arguments are mmengine's.
     """
 
@@ -38,10 +53,64 @@ class GroundingDataset(BaseDataset):
     #: said when a file is missing
     remedy = 'docs/data.md says which files it is made of.'
 
-    def __init__(self, *, prompt: str = PROMPT, name: str = '', **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        prompt: str = PROMPT,
+        name: str = '',
+        on_bad_data: str = 'error',
+        test_mode: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if on_bad_data not in ('error', 'skip'):
+            raise ValueError(f"on_bad_data={on_bad_data!r}: expected 'error' or 'skip'")
+        if on_bad_data == 'skip' and test_mode:
+            raise UserError(
+                f"{type(self).__name__}: on_bad_data='skip' is for training. A test that left samples out would give "
+                'the figures of another data set: mend what tools/check_data.py lists.'
+            )
         self.prompt = prompt
         self.name = name
-        super().__init__(**kwargs)
+        self.on_bad_data = on_bad_data
+        self.left_out: list[str] = []  # what is wrong with the records that were left out while loading
+        super().__init__(test_mode=test_mode, **kwargs)
+
+    def full_init(self) -> None:
+        super().full_init()
+        if self.left_out:
+            warn(f'{type(self).__name__}: {len(self.left_out)} bad records are left out; {len(self)} samples remain.')
+        if self.on_bad_data == 'skip':
+            # Which samples turned out to be bad; in shared memory, so that all workers know and count them together.
+            self._bad = torch.zeros(len(self), dtype=torch.bool).share_memory_()
+
+    @contextmanager
+    def tolerating(self) -> Iterator[None]:
+        """Around the reading of one record: a :class:`DataError` leaves it out if that is wanted."""
+        try:
+            yield
+        except DataError as error:
+            if self.on_bad_data == 'error':
+                raise
+            self.left_out.append(str(error))
+            warn(f'left out: {error}')
+
+    def __getitem__(self, idx: int) -> Any:
+        if self.on_bad_data == 'error':
+            return super().__getitem__(idx)
+        for index in ((idx + step) % len(self) for step in range(len(self))):
+            if self._bad[index]:
+                continue
+            try:
+                return super().__getitem__(index)
+            except DataError as error:
+                self._bad[index] = True
+                warn(f'{error} Sample {index} is left out, {self.num_bad} of {len(self)} so far.')
+        raise DataError(f'{type(self).__name__}: none of the {len(self)} samples can be read; see the warnings above.')
+
+    @property
+    def num_bad(self) -> int:
+        """How many samples turned out to be bad so far, in all workers of this process."""
+        return int(self._bad.sum())
 
     def _join_prefix(self) -> None:
         super()._join_prefix()
@@ -50,7 +119,7 @@ class GroundingDataset(BaseDataset):
             if path and self.data_root and not osp.isabs(path):
                 setattr(self, attribute, join_path(self.data_root, path))
         for path in (self.ann_file, *(getattr(self, attribute) for attribute in self.extra_files)):
-            if not exists(path):
+            if path and not exists(path):
                 raise DataError(self._missing('file', path))
         for path in self.data_prefix.values():
             if not isdir(path):
@@ -66,12 +135,11 @@ class GroundingDataset(BaseDataset):
         return join_path(self.data_prefix['img_path'], file_name)
 
     def sample(self, image: dict, sample_id: str, protocol: str, **rest: Any) -> dict:
-        """What every sample says of itself, from a COCO ``images`` record."""
+        """What every sample says of itself, from a record like those of COCO's ``images``; its size may be unknown."""
         return {
-            'img_id': int(image['id']),
+            'img_id': image['id'],
             'img_path': self.image_path(image['file_name']),
-            'height': int(image['height']),
-            'width': int(image['width']),
+            **{key: int(image[key]) for key in ('height', 'width') if key in image},
             'sample_id': sample_id,
             'dataset_name': self.name,
             'protocol': protocol,
@@ -80,12 +148,23 @@ class GroundingDataset(BaseDataset):
         }
 
 
-def load_json(path: str) -> Any:
-    """Parse a JSON file; a damaged one is an error that names it."""
+def warn(message: str) -> None:
+    print_log(message, logger='current', level=logging.WARNING)
+
+
+def load_json(path: str, encodings: Sequence[str] = ('utf-8',)) -> Any:
+    """Parse a JSON file in the first of the encodings that fits; a damaged one is an error that names it."""
     try:
-        return json.loads(get_text(path))
+        return json.loads(_decode(get(path), encodings))
     except ValueError as error:
         raise DataError(f'{path} is not a JSON file ({error}): download or write it again.') from error
+
+
+def _decode(content: bytes, encodings: Sequence[str]) -> str:
+    for encoding in encodings[:-1]:
+        with suppress(UnicodeDecodeError):
+            return content.decode(encoding)
+    return content.decode(encodings[-1])
 
 
 def lookup(table: dict, key: Any, what: str, path: str) -> Any:

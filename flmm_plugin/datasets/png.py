@@ -46,17 +46,18 @@ class PNGDataset(GroundingDataset):
         samples, empty = [], 0
         for index, narrative in enumerate(load_json(self.ann_file)):
             image_id = int(narrative['image_id'])
-            image = lookup(images, image_id, 'image', self.panoptic_file)
-            record = lookup(segmentations, image_id, 'annotation of image', self.panoptic_file)
-            things = {segment['id']: is_thing[segment['category_id']] for segment in record['segments_info']}
-            segments, phrases = self._read(narrative['segments'], things, image_id)
-            if not phrases:
-                empty += 1
-                continue
-            sample = self.sample(image, f'{self.name or PROTOCOL}/{image_id}/{index}', PROTOCOL)
-            sample.update(segments=segments, phrases=phrases)
-            sample.update(seg_map_path=join_path(self.data_prefix['seg_path'], record['file_name']))
-            samples.append(sample)
+            with self.tolerating():
+                image = lookup(images, image_id, 'image', self.panoptic_file)
+                record = lookup(segmentations, image_id, 'annotation of image', self.panoptic_file)
+                things = {segment['id']: is_thing[segment['category_id']] for segment in record['segments_info']}
+                segments, phrases = self._read(narrative['segments'], things, image_id)
+                if not phrases:
+                    empty += 1
+                    continue
+                sample = self.sample(image, f'{self.name or PROTOCOL}/{image_id}/{index}', PROTOCOL)
+                sample.update(segments=segments, phrases=phrases)
+                sample.update(seg_map_path=join_path(self.data_prefix['seg_path'], record['file_name']))
+                samples.append(sample)
         if not samples:
             raise DataError(f'{self.ann_file} has no narrative with a grounded phrase.')
         if empty:

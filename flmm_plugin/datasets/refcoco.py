@@ -74,12 +74,16 @@ class RefCOCODataset(GroundingDataset):
             targets: dict[int, list[dict]] = {}
             for ref in refs:
                 if ref['split'] == split:
-                    targets.setdefault(ref['image_id'], []).append(self._target(ref, annotations))
+                    with self.tolerating():
+                        target = self._target(ref, annotations)
+                        targets.setdefault(ref['image_id'], []).append(target)
             if not targets:
                 known = ', '.join(sorted({ref['split'] for ref in refs}))
                 raise DataError(f'{self.split_file} has no reference of split {split!r}; it has: {known}.')
             for image_id, image_targets in targets.items():
-                samples.append(self._sample(lookup(images, image_id, 'image', self.ann_file), image_targets, split))
+                with self.tolerating():
+                    image = lookup(images, image_id, 'image', self.ann_file)
+                    samples.append(self._sample(image, image_targets, split))
         return samples
 
     def _load_refs(self) -> list[dict]:
@@ -89,8 +93,8 @@ class RefCOCODataset(GroundingDataset):
         sentences = [sentence['raw'].lower() for sentence in ref['sentences']]
         if not sentences:
             raise DataError(f'{self.split_file}: reference {ref["ref_id"]} has no sentence.')
-        found = [lookup(annotations, key, 'annotation', self.ann_file) for key in self._annotation_ids(ref)]
-        ids = ', '.join(str(annotation['id']) for annotation in found)
+        found = self._annotations(ref, annotations)
+        ids = ', '.join(str(annotation['id']) for annotation in found) or 'none'
         return dict(
             ref_id=ref['ref_id'],
             sentences=sentences[:1] if self.sentences == 'first_sentence' else sentences,
@@ -98,8 +102,9 @@ class RefCOCODataset(GroundingDataset):
             source=f'{self.ann_file}: annotation {ids} of image {ref["image_id"]}',
         )
 
-    def _annotation_ids(self, ref: dict) -> list[int]:
-        return [ref['ann_id']]
+    def _annotations(self, ref: dict, annotations: dict[int, dict]) -> list[dict]:
+        """What a reference means: records of COCO's instances, whose masks are united."""
+        return [lookup(annotations, ref['ann_id'], 'annotation', self.ann_file)]
 
     def _sample(self, image: dict, targets: list[dict], split: str) -> dict:
         """One sample of all targets of an image."""

@@ -1,4 +1,4 @@
-"""Decoding the masks of phrases: COCO polygons and RLE, panoptic ids."""
+"""Decoding the masks of phrases: COCO polygons and RLE, panoptic ids, labelled shapes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mmdet.structures.mask import BitmapMasks
 from pycocotools import mask as coco_mask
 
 from flmm_plugin.datasets.transforms.loading import read_rgb
+from flmm_plugin.datasets.transforms.shapes import draw_shapes
 from flmm_plugin.errors import DataError
 from flmm_plugin.registry import TRANSFORMS
 
@@ -19,7 +20,9 @@ class LoadGroundingMasks(BaseTransform):
     """Decode the mask of each phrase; adds ``gt_masks``, an mmdet ``BitmapMasks`` of (P, H, W).
 
     A phrase with ``segmentations`` (COCO polygons or RLE) or ``segment_ids`` (ids in the PNG file ``seg_map_path``)
-    gets the union of what it names. Phrases sharing an annotation share the work. A mask without a pixel is an error.
+    gets the union of what it names. Phrases sharing an annotation share the work. A mask without a pixel is an error,
+    save for a phrase whose ``segmentations`` are none, which means nothing in the image. A phrase with ``shapes`` gets
+    what :func:`draw_shapes` draws; its ignored pixels become ``gt_ignored``, an array (P, H, W) of uint8.
     """
 
     def __init__(self, backend_args: dict[str, Any] | None = None) -> None:
@@ -27,7 +30,15 @@ class LoadGroundingMasks(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         height, width = results['ori_shape']
-        masks = self._panoptic(results) if 'seg_map_path' in results else _united(results['phrases'], height, width)
+        phrases = results['phrases']
+        if 'seg_map_path' in results:
+            masks = self._panoptic(results)
+        elif 'shapes' in phrases[0]:
+            drawn = [draw_shapes(phrase['shapes'], height, width, phrase['source']) for phrase in phrases]
+            masks = [target for target, _ in drawn]
+            results['gt_ignored'] = np.stack([ignored for _, ignored in drawn])
+        else:
+            masks = _united(phrases, height, width)
         results['gt_masks'] = BitmapMasks(np.stack(masks), height, width)
         return results
 
@@ -63,6 +74,8 @@ def _united(phrases: list[dict[str, Any]], height: int, width: int) -> list[np.n
 
 
 def _united_mask(phrase: dict[str, Any], height: int, width: int) -> np.ndarray:
+    if not phrase['segmentations']:
+        return np.zeros((height, width), dtype=np.uint8)
     try:
         masks = [decode_segmentation(segmentation, height, width) for segmentation in phrase['segmentations']]
         mask = np.bitwise_or.reduce(masks)

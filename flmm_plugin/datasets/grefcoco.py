@@ -1,0 +1,40 @@
+"""Generalised referring expressions: several targets, one, or none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flmm_plugin.datasets.base import load_json, lookup
+from flmm_plugin.datasets.refcoco import RefCOCODataset
+from flmm_plugin.registry import DATASETS
+
+NO_TARGET = -1
+
+
+@DATASETS.register_module()
+class GRefCOCODataset(RefCOCODataset):
+    """gRefCOCO in its official files (arXiv 2306.00968): RefCOCO's layout with ``grefs(unc).json`` as ``split_file``.
+
+    A reference there has a list of annotations, ``ann_id``, instead of one: their masks are united, and ``[-1]`` says
+    that nothing in the image is meant, which gives an empty mask. Splits: 'train', 'val', 'testA', 'testB'. Like the
+    authors' loader (``grefer.py`` in henghuiding/ReLA), it leaves crowds out of the union.
+
+    ``protocol`` is 'generalized/' and one of :class:`RefCOCODataset`'s. 'generalized/independent/all_sentences' is
+    the benchmark's: each expression alone, for its absence is to be told without the others' help.
+    """
+
+    task = 'generalized/'
+    remedy = 'It needs instances.json and grefs(unc).json of gRefCOCO and the images of COCO train2014.'
+
+    def __init__(self, *, protocol: str = 'generalized/independent/all_sentences', **kwargs: Any) -> None:
+        super().__init__(protocol=protocol, **kwargs)
+
+    def _load_refs(self) -> list[dict]:
+        return load_json(self.split_file)
+
+    def _annotations(self, ref: dict, annotations: dict[int, dict]) -> list[dict]:
+        ids = ref['ann_id'] if isinstance(ref['ann_id'], list) else [ref['ann_id']]
+        if ids == [NO_TARGET]:
+            return []
+        found = [lookup(annotations, key, 'annotation', self.ann_file) for key in ids]
+        return [annotation for annotation in found if not annotation.get('iscrowd')] or found
