@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ class Overlaps:
 
     intersections: np.ndarray  # int64, pixels
     unions: np.ndarray  # int64, pixels
+    predicted: np.ndarray  # int64, pixels
     is_thing: np.ndarray  # bool
     is_plural: np.ndarray  # bool
 
@@ -30,10 +31,32 @@ class Overlaps:
         """(P,) float64; 0 where prediction and truth are both empty, as in mmdet's ``RefSegMetric``."""
         return self.intersections / np.maximum(self.unions, 1)
 
+    @property
+    def truth(self) -> np.ndarray:
+        """(P,) int64, pixels of the true masks."""
+        return self.unions - self.predicted + self.intersections
+
+    @staticmethod
+    def of_sample(sample: dict, field: str = 'masks') -> Overlaps:
+        """Of one sample's phrases; the pixels that its truth says are to be ignored count for nothing."""
+        truth = sample['gt_instances']
+        predicted, true = sample['pred_instances'][field].bool(), truth['masks'].bool()
+        if 'ignored' in truth:
+            predicted = predicted & ~truth['ignored'].to(predicted.device)
+            true = true & ~truth['ignored'].to(true.device)
+        areas = predicted.flatten(1).sum(1).cpu().numpy()
+        flags = (truth['is_thing'].cpu().numpy(), truth['is_plural'].cpu().numpy())
+        return Overlaps(*overlaps(predicted, true), areas, *flags)
+
     @staticmethod
     def concatenate(parts: Sequence[Overlaps]) -> Overlaps:
-        names = ('intersections', 'unions', 'is_thing', 'is_plural')
+        names = [field.name for field in fields(Overlaps)]
         return Overlaps(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def cumulative_iou(intersections: np.ndarray, unions: np.ndarray) -> float:
+    """cIoU: the sum of intersections / the sum of unions, each (P,) pixels; 0 where nothing is predicted or true."""
+    return float(intersections.sum() / max(unions.sum(), 1))
 
 
 def overlaps(predicted: Tensor, truth: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -79,11 +102,8 @@ class GroundingMetric(BaseMetric):
             if not self.accepts(sample['protocol']):
                 self.results.append(SKIPPED)
                 continue
-            truth = sample['gt_instances']
-            counts = overlaps(sample['pred_instances'][self.field].bool(), truth['masks'].bool())
-            flags = (truth['is_thing'].cpu().numpy(), truth['is_plural'].cpu().numpy())
             group = '/'.join(filter(None, (sample.get('dataset_name'), sample['protocol'])))
-            self.results.append((group, Overlaps(*counts, *flags)))
+            self.results.append((group, Overlaps.of_sample(sample, self.field)))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         groups: dict[str, list[Overlaps]] = defaultdict(list)

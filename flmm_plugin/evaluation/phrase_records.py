@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from flmm_plugin.errors import DataError
-from flmm_plugin.evaluation.grounding_metric import overlaps
+from flmm_plugin.evaluation.grounding_metric import Overlaps
 from flmm_plugin.registry import METRICS
 
 #: fields without which a line cannot be analysed
@@ -51,8 +51,7 @@ def phrase_records(sample: dict) -> Iterator[dict[str, Any]]:
     """The records of one tested sample."""
     truth, predicted = sample['gt_instances'], sample['pred_instances']
     masks, true_masks = predicted['masks'].bool(), truth['masks'].bool()
-    intersections, unions = overlaps(masks, true_masks)
-    coarse_intersections, coarse_unions = overlaps(predicted['coarse_masks'].bool(), true_masks)
+    refined, coarse = Overlaps.of_sample(sample), Overlaps.of_sample(sample, 'coarse_masks')
     for index, phrase in enumerate(truth['phrases']):
         yield dict(
             sample_id=sample['sample_id'],
@@ -63,11 +62,11 @@ def phrase_records(sample: dict) -> Iterator[dict[str, Any]]:
             phrase=phrase,
             is_thing=bool(truth['is_thing'][index]),
             is_plural=bool(truth['is_plural'][index]),
-            iou=float(intersections[index] / max(unions[index], 1)),
-            coarse_iou=float(coarse_intersections[index] / max(coarse_unions[index], 1)),
-            intersection=int(intersections[index]),
-            union=int(unions[index]),
-            area=int(true_masks[index].sum()),
+            iou=float(refined.ious[index]),
+            coarse_iou=float(coarse.ious[index]),
+            intersection=int(refined.intersections[index]),
+            union=int(refined.unions[index]),
+            area=int(refined.truth[index]),
             score=float(predicted['scores'][index]),
             size=list(masks.shape[1:]),
             predicted=encode(masks[index]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flmm_plugin.evaluation.grounding_metric import GroundingMetric, Overlaps
+from flmm_plugin.evaluation.grounding_metric import GroundingMetric, Overlaps, cumulative_iou
 from flmm_plugin.registry import METRICS
 
 
@@ -28,6 +28,6 @@ class RESMetric(GroundingMetric):
 
     def measure(self, group: Overlaps) -> dict[str, float]:
         ious = group.ious
-        metrics = {'cIoU': group.intersections.sum() / max(group.unions.sum(), 1), 'mIoU': ious.mean()}
+        metrics = {'cIoU': cumulative_iou(group.intersections, group.unions), 'mIoU': ious.mean()}
         metrics.update({f'Pr@{threshold:g}': (ious >= threshold).mean() for threshold in self.thresholds})
         return metrics

@@ -1,0 +1,29 @@
+"""Reasoning segmentation: gIoU and cIoU."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flmm_plugin.evaluation.grounding_metric import GroundingMetric, Overlaps, cumulative_iou
+from flmm_plugin.registry import METRICS
+
+
+@METRICS.register_module()
+class ReasonSegMetric(GroundingMetric):
+    """gIoU and cIoU of ReasonSeg (LISA, arXiv 2308.00692; ``validate`` in its ``train_ds.py``).
+
+    - gIoU: mean of the IoUs, one an image under 'reasoning/first_sentence'. Where nothing is predicted and nothing is
+      true, it is 1. (LISA adds 1e-5 pixels to each union, which changes no digit that is reported.)
+    - cIoU: sum of intersections / sum of unions.
+
+    Ignored pixels count neither as predicted nor as true, see :meth:`Overlaps.of_sample`.
+    """
+
+    default_prefix = 'reasonseg'
+
+    def accepts(self, protocol: str) -> bool:
+        return protocol.startswith('reasoning/')
+
+    def measure(self, group: Overlaps) -> dict[str, float]:
+        ious = np.where(group.unions == 0, 1.0, group.ious)
+        return {'gIoU': ious.mean(), 'cIoU': cumulative_iou(group.intersections, group.unions)}
