@@ -4,6 +4,9 @@
 returned whole (`output_attentions=True`, as the authors' code does); the three take turns. Ratios are ours to the
 other (time_vs_bare, peak_memory_vs_bare, kept_bytes_vs_eager); speedup_vs_eager is eager's time to ours. Peak memory is
 that of the whole process on the CPU, weights and libraries included, and CUDA's count of tensors on a GPU.
+
+`test`: independent expressions of an image, which share one pass of the LMM over it, against a pass for each; and SAM's
+decoder on all masks at once, against one by one.
 """
 
 import argparse
@@ -11,29 +14,37 @@ import json
 
 import torch
 
-from flmm_plugin.benchmark.extract import extract, table
+from flmm_plugin.benchmark.extract import extract
+from flmm_plugin.benchmark.extract import table as extract_table
 from flmm_plugin.benchmark.presets import PRESETS
+from flmm_plugin.benchmark.testing import table as testing_table
+from flmm_plugin.benchmark.testing import testing
 from flmm_plugin.errors import readable_errors
+
+
+WAYS = {'extract': (extract, extract_table), 'test': (testing, testing_table)}
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_subparsers(dest='what', required=True)
-    one = what.add_parser('extract', help='the forward pass of the LMM')
-    one.add_argument('--preset', choices=PRESETS, default='mid', help='size of the LMM (default: mid)')
-    one.add_argument('--tokens', type=int, nargs='+', default=[700, 1500, 3000], help='lengths, image included')
-    one.add_argument('--phrases', type=int, default=6)
-    one.add_argument('--repeats', type=int, default=5, help='times are medians of so many rounds')
-    one.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    one.add_argument('--dtype', choices=['float32', 'bfloat16', 'float16'], default='float32')
-    one.add_argument('--json', action='store_true', help='print one JSON object')
+    for name, about in (('extract', 'the forward pass of the LMM'), ('test', 'expressions and masks of an image')):
+        one = what.add_parser(name, help=about)
+        one.add_argument('--preset', choices=PRESETS, default='mid', help='size of the LMM (default: mid)')
+        one.add_argument('--tokens', type=int, nargs='+', default=[700, 1500, 3000], help='lengths, image included')
+        one.add_argument('--phrases', type=int, default=6)
+        one.add_argument('--repeats', type=int, default=5, help='times are medians of so many rounds')
+        one.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+        one.add_argument('--dtype', choices=['float32', 'bfloat16', 'float16'], default='float32')
+        one.add_argument('--json', action='store_true', help='print one JSON object')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
+    measure, table = WAYS[args.what]
     with readable_errors():
-        result = extract(args.preset, args.tokens, args.phrases, args.repeats, args.device, args.dtype)
+        result = measure(args.preset, args.tokens, args.phrases, args.repeats, args.device, args.dtype)
     print(json.dumps(result) if args.json else table(result))
 
 

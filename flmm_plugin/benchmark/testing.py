@@ -1,0 +1,126 @@
+"""What testing costs: independent expressions with and without a shared image, masks decoded at once and one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from flmm_plugin.benchmark.extract import circumstances, interleaved
+from flmm_plugin.benchmark.forward import attention_of
+from flmm_plugin.benchmark.presets import PRESETS, TOKENS_PER_PHRASE, RandomLlava, grid_for, make_inputs
+from flmm_plugin.models.attention import ATTENTION_NAME
+from flmm_plugin.models.frozen import freeze
+from flmm_plugin.models.refiners import SAMRefiner
+from flmm_plugin.structures import LMMInputs
+
+#: SAM's own prompt encoder and decoder behind an encoder of one layer, whose features cost nothing here
+SAM = {
+    'tiny': dict(embed_dim=32, depth=1, num_heads=2, global_attn_indexes=(0,), image_size=256, prompt_embed_dim=64),
+    'mid': dict(embed_dim=32, depth=1, num_heads=2, global_attn_indexes=(0,)),
+}
+
+
+@torch.no_grad()
+def testing(
+    preset: str, tokens: Sequence[int], phrases: int = 6, repeats: int = 5, device: str = 'cpu', dtype: str = 'float32'
+) -> dict[str, Any]:
+    """Measure the LMM for each length of ``tokens`` (of one text of all expressions), and SAM's decoder once.
+
+    Returns:
+        The circumstances; under ``independent`` a dict for each length and under ``decode`` one, with median seconds,
+        ``speedup`` and the largest ``max_difference`` of what the two ways end up with (attention maps, logits).
+    """
+    dimensions = PRESETS[preset]
+    independent = []
+    for length in tokens:
+        lmm = RandomLlava(dimensions, grid_for(length, phrases), getattr(torch, dtype)).to(device)
+        with attention_of(lmm, ATTENTION_NAME):
+            independent.append(dict(tokens=length, **measure_sharing(lmm, make_inputs(length, phrases), repeats)))
+    return dict(
+        preset=preset,
+        phrases=phrases,
+        repeats=repeats,
+        dtype=dtype,
+        **circumstances(device),
+        independent=independent,
+        decode=measure_decoding(preset, phrases, repeats, device),
+    )
+
+
+def measure_sharing(lmm: RandomLlava, sample: LMMInputs, repeats: int) -> dict[str, Any]:
+    """One pass over the image for all expressions, against a pass for each."""
+    together, alone = as_branches(sample), one_by_one(sample)
+    (shared,) = lmm([together])
+    single = torch.cat([lmm([one])[0].attention_maps for one in alone])
+    seconds = interleaved(
+        {'shared': lambda: lmm([together]), 'alone': lambda: [lmm([one]) for one in alone]},
+        repeats,
+    )
+    return compared(seconds, 'alone', 'shared', shared.attention_maps, single)
+
+
+def measure_decoding(preset: str, phrases: int, repeats: int, device: str) -> dict[str, Any]:
+    """SAM's prompts and decoder on the masks of one image: all at once, against one by one."""
+    torch.manual_seed(0)
+    refiner = SAMRefiner(arch=SAM[preset]).to(device)
+    freeze(refiner)
+    image = torch.randint(0, 256, (3, 480, 640), dtype=torch.uint8)
+    coarse = torch.randn(phrases, 48, 64, device=device)
+    text = [torch.randn(TOKENS_PER_PHRASE, refiner.embed_dim, device=device) for _ in range(phrases)]
+    refiner(image, coarse, text)  # the image's features are kept from here on
+
+    def one_at_a_time() -> torch.Tensor:
+        return torch.cat([refiner(image, coarse[i : i + 1], text[i : i + 1])[0] for i in range(phrases)])
+
+    seconds = interleaved({'at_once': lambda: refiner(image, coarse, text), 'one_by_one': one_at_a_time}, repeats)
+    return compared(seconds, 'one_by_one', 'at_once', refiner(image, coarse, text)[0], one_at_a_time())
+
+
+def as_branches(sample: LMMInputs) -> LMMInputs:
+    """The same expressions as alternative continuations of the image and the question."""
+    start = int(sample.phrase_rows[0])
+    branches = torch.full_like(sample.input_ids, -1)
+    branches[start:] = (torch.arange(len(branches) - start) // (TOKENS_PER_PHRASE + 1)).clamp(
+        max=sample.num_phrases - 1
+    )
+    return replace(sample, branch_ids=branches)
+
+
+def one_by_one(sample: LMMInputs) -> list[LMMInputs]:
+    """A sample for each expression alone."""
+    trunk = sample.first(int(sample.phrase_rows[0]))
+    branches = as_branches(sample).branch_ids
+    assert branches is not None
+    return [
+        replace(
+            trunk,
+            input_ids=torch.cat([trunk.input_ids, sample.input_ids[branches == phrase]]),
+            phrase_ids=torch.cat([trunk.phrase_ids, sample.phrase_ids[branches == phrase].clamp(max=0)]),
+        )
+        for phrase in range(sample.num_phrases)
+    ]
+
+
+def compared(
+    seconds: Mapping[str, float], slow: str, fast: str, found: torch.Tensor, expected: torch.Tensor
+) -> dict[str, Any]:
+    return dict(
+        seconds=dict(seconds),
+        speedup=seconds[slow] / seconds[fast],
+        max_difference=(found - expected).abs().max().item(),
+    )
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as a Markdown table."""
+    lines = ['| | one by one | together | speed-up | largest difference |', '|---|---:|---:|---:|---:|']
+    rows = [(f'LMM, {row["tokens"]} tokens', row) for row in result['independent']]
+    for name, row in [*rows, ("SAM's decoder", result['decode'])]:
+        together, single = row['seconds'].values()
+        lines.append(
+            f'| {name} | {single:.3g} s | {together:.3g} s | {row["speedup"]:.2f} | {row["max_difference"]:.1e} |'
+        )
+    return '\n'.join(lines)

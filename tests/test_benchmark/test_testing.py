@@ -1,0 +1,29 @@
+"""Both ways of testing an image end up with the same; timings are not judged."""
+
+from __future__ import annotations
+
+import torch
+
+from flmm_plugin.benchmark.presets import TOKENS_PER_PHRASE, make_inputs
+from flmm_plugin.benchmark.testing import as_branches, one_by_one, table, testing
+
+
+def test_branches_are_the_expressions_alone() -> None:
+    sample = make_inputs(120, 3)
+    branches, alone = as_branches(sample), one_by_one(sample)
+    assert branches.branch_ids is not None
+    for phrase, one in enumerate(alone):
+        rows = branches.phrase_rows[branches.phrase_ids[branches.phrase_rows] == phrase]
+        assert len(rows) == TOKENS_PER_PHRASE
+        assert torch.equal(one.input_ids[one.phrase_rows], branches.input_ids[rows])
+        assert set(branches.branch_ids[rows].tolist()) == {phrase}
+        assert torch.equal(one.input_ids[: branches.trunk_length], branches.input_ids[: branches.trunk_length])
+
+
+def test_result_says_what_was_measured() -> None:
+    result = testing('tiny', [120], phrases=3, repeats=1)
+    (shared,), decode = result['independent'], result['decode']
+    assert shared['tokens'] == 120 and shared['max_difference'] < 1e-6
+    assert decode['max_difference'] < 1e-2  # logits of random weights are large
+    assert shared['speedup'] > 0 and result['threads'] >= 1
+    assert len(table(result).splitlines()) == 4
