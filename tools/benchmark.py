@@ -17,12 +17,11 @@ import torch
 from flmm_plugin.benchmark.extract import extract
 from flmm_plugin.benchmark.extract import table as extract_table
 from flmm_plugin.benchmark.presets import PRESETS
+from flmm_plugin.benchmark.testing import measure_testing
 from flmm_plugin.benchmark.testing import table as testing_table
-from flmm_plugin.benchmark.testing import testing
 from flmm_plugin.errors import readable_errors
 
-
-WAYS = {'extract': (extract, extract_table), 'test': (testing, testing_table)}
+WAYS = {'extract': (extract, extract_table), 'test': (measure_testing, testing_table)}
 
 
 def parse_args() -> argparse.Namespace:

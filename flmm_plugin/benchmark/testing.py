@@ -24,7 +24,7 @@ SAM = {
 
 
 @torch.no_grad()
-def testing(
+def measure_testing(
     preset: str, tokens: Sequence[int], phrases: int = 6, repeats: int = 5, device: str = 'cpu', dtype: str = 'float32'
 ) -> dict[str, Any]:
     """Measure the LMM for each length of ``tokens`` (of one text of all expressions), and SAM's decoder once.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from flmm_plugin.benchmark.presets import TOKENS_PER_PHRASE, make_inputs
-from flmm_plugin.benchmark.testing import as_branches, one_by_one, table, testing
+from flmm_plugin.benchmark.testing import as_branches, measure_testing, one_by_one, table
 
 
 def test_branches_are_the_expressions_alone() -> None:
@@ -21,7 +21,7 @@ def test_branches_are_the_expressions_alone() -> None:
 
 
 def test_result_says_what_was_measured() -> None:
-    result = testing('tiny', [120], phrases=3, repeats=1)
+    result = measure_testing('tiny', [120], phrases=3, repeats=1)
     (shared,), decode = result['independent'], result['decode']
     assert shared['tokens'] == 120 and shared['max_difference'] < 1e-6
     assert decode['max_difference'] < 1e-2  # logits of random weights are large
