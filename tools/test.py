@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from flmm_plugin.engine.config import existing_checkpoint, load_config, set_local_rank
 from flmm_plugin.engine.processes import join_cpu_processes
 from flmm_plugin.errors import UserError, readable_errors
-from flmm_plugin.evaluation import DumpGroundingResults
+from flmm_plugin.evaluation import DumpGroundingResults, PhraseRecords
 
 
 def parse_args() -> argparse.Namespace:
@@ -19,7 +19,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='test config file path')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--work-dir', help='the directory to save the file containing evaluation metrics')
-    parser.add_argument('--out', help='dump predictions to a pickle file for offline evaluation')
+    parser.add_argument('--out', help='FILE.pkl: dump predictions for offline evaluation; FILE.jsonl: a line for each phrase')
     parser.add_argument('--show', action='store_true', help='show prediction results')
     parser.add_argument(
         '--show-dir',
@@ -35,8 +35,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
-    if args.out is not None and not args.out.endswith(('.pkl', '.pickle')):
-        parser.error('--out: the dump file must be a pkl file')
+    if args.out is not None and not args.out.endswith(('.pkl', '.pickle', '.jsonl')):
+        parser.error('--out: the name must end with .pkl, .pickle or .jsonl')
     set_local_rank(args)
     return args
 
@@ -54,7 +54,8 @@ def main() -> None:
             config = trigger_visualization_hook(config, args)
         runner = Runner.from_cfg(config)
         if args.out is not None:
-            runner.test_evaluator.metrics.append(DumpGroundingResults(out_file_path=args.out))
+            writer = PhraseRecords if args.out.endswith('.jsonl') else DumpGroundingResults
+            runner.test_evaluator.metrics.append(writer(out_file_path=args.out))
         runner.test()
 
 
