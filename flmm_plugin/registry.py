@@ -13,6 +13,7 @@ from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import Registry
@@ -24,6 +25,7 @@ METRICS = Registry('metric', parent=MMENGINE_METRICS, locations=['flmm_plugin.ev
 LOOPS = Registry('loop', parent=MMENGINE_LOOPS, locations=['flmm_plugin.engine'])
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, locations=['flmm_plugin.engine'])
 VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, locations=['flmm_plugin.visualization'])
+TASK_UTILS = Registry('task util', parent=MMENGINE_TASK_UTILS, locations=['flmm_plugin.apis.phrases'])
 
 for _name in (
     'DATA_SAMPLERS',

@@ -67,7 +67,8 @@ def talk(checkpoint: Path, image: Path, out: Path) -> None:
     )
     print(f'\n{image}\nUSER: {question}\nLMM:  {result.answer}')
     for phrase in result.phrases:
-        print(f'  grounded: {phrase.text!r}, {int(phrase.mask.sum())} pixels, score {phrase.score:.2f}')
+        where = f'{int(phrase.mask.sum())} pixels' if phrase.mask is not None else 'not found'
+        print(f'  grounded: {phrase.text!r}, {where}, score {phrase.score:.2f}')
     print(f'picture: {out}')
 
 

@@ -1,4 +1,6 @@
-from flmm_plugin.apis.inferencer import FLMMInferencer, GroundedAnswer, GroundedPhrase
-from flmm_plugin.apis.phrases import noun_phrases
+from flmm_plugin.apis.conversation import Conversation
+from flmm_plugin.apis.images import read_image
+from flmm_plugin.apis.inferencer import FLMMInferencer
+from flmm_plugin.apis.results import GroundedAnswer, GroundedPhrase
 
-__all__ = ['FLMMInferencer', 'GroundedAnswer', 'GroundedPhrase', 'noun_phrases']
+__all__ = ['Conversation', 'FLMMInferencer', 'GroundedAnswer', 'GroundedPhrase', 'read_image']

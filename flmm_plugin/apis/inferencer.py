@@ -1,45 +1,29 @@
-"""One call: an image and a question in, an answer with masks out."""
+"""One call: an image and a question, or phrases, in; an answer with masks out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, overload
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
-from mmengine.structures import BaseDataElement
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from torch import Tensor
 
-from flmm_plugin.apis.phrases import split_phrases
+from flmm_plugin.apis.conversation import MAX_NEW_TOKENS, Conversation
+from flmm_plugin.apis.grounding import MIN_ATTENTION, MIN_SCORE, Grounder
+from flmm_plugin.apis.images import MAX_PIXELS, ImageLike, read_image
+from flmm_plugin.apis.phrases import Phrase, PhraseExtractor, default_extractor
+from flmm_plugin.apis.results import GroundedAnswer
+from flmm_plugin.datasets.base import PROMPT
 from flmm_plugin.engine.config import existing_checkpoint
-from flmm_plugin.registry import MODELS
+from flmm_plugin.errors import UserError
+from flmm_plugin.registry import MODELS, TASK_UTILS
+from flmm_plugin.structures import Segment, size_of
 
-ImageLike = str | Path | NDArray[np.uint8] | Image.Image
-
-
-@dataclass(frozen=True)
-class GroundedPhrase:
-    """``text`` is ``answer[start:end]``; ``mask`` (H, W) bool at image size; ``score`` the mask's predicted IoU."""
-
-    text: str
-    start: int
-    end: int
-    mask: NDArray[np.bool_]
-    score: float
-
-
-@dataclass(frozen=True)
-class GroundedAnswer:
-    """The LMM's own answer and the phrases of it that were grounded; ``data_sample`` is what visualizers draw."""
-
-    answer: str
-    phrases: list[GroundedPhrase]
-    data_sample: BaseDataElement
+MODES = ('chat', 'phrases', 'caption')
 
 
 class FLMMInferencer:
@@ -49,9 +33,24 @@ class FLMMInferencer:
         config: a config file or a :class:`Config`.
         checkpoint: what ``tools/train.py`` wrote.
         device: a torch device; the GPU where there is one by default.
+        extractor: a phrase extractor or its config; spaCy's noun chunks where installed, else rules.
+        min_score, min_attention: below them a phrase is reported as not grounded, see :class:`GroundedPhrase`.
+        caption_prompt: what mode ``'caption'`` asks; by default what the config's narratives answer.
+        max_pixels: larger images are refused.
     """
 
-    def __init__(self, config: str | Path | Config, checkpoint: str | Path, device: str | None = None) -> None:
+    def __init__(
+        self,
+        config: str | Path | Config,
+        checkpoint: str | Path,
+        device: str | None = None,
+        *,
+        extractor: PhraseExtractor | Mapping[str, Any] | None = None,
+        min_score: float = MIN_SCORE,
+        min_attention: float = MIN_ATTENTION,
+        caption_prompt: str | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
         path = existing_checkpoint(str(checkpoint))
         config = config if isinstance(config, Config) else Config.fromfile(config)
         init_default_scope(config.get('default_scope', 'flmm_plugin'))
@@ -59,36 +58,77 @@ class FLMMInferencer:
         self.model = MODELS.build(config.model)
         load_checkpoint(self.model, path, map_location='cpu')
         self.model.to(self.device).eval()
+        if not isinstance(extractor, PhraseExtractor):
+            built: PhraseExtractor = TASK_UTILS.build(dict(extractor or default_extractor()))
+        else:
+            built = extractor
+        self.grounder = Grounder(self.model, built, min_score, min_attention)
+        self.caption_prompt = caption_prompt or config.get('png_prompt', PROMPT)
+        self.max_pixels = max_pixels
 
-    @torch.inference_mode()
-    def __call__(self, image: ImageLike, question: str, max_new_tokens: int = 128) -> GroundedAnswer:
-        """Answer ``question`` greedily and ground the noun phrases of the answer.
+    @overload
+    def __call__(self, image: ImageLike, question: Any = ..., **kwargs: Any) -> GroundedAnswer: ...
+
+    @overload
+    def __call__(self, image: Sequence[ImageLike], question: Any = ..., **kwargs: Any) -> list[GroundedAnswer]: ...
+
+    def __call__(self, image, question=None, *, phrases=None, mode=None, max_new_tokens=MAX_NEW_TOKENS, **generation):
+        """Answer and ground, or ground what is given.
 
         Args:
-            image: a path, an RGB array (H, W, 3) uint8 or a PIL image.
+            image: a path, an RGB array (H, W, 3) uint8 or a PIL image; a list of them gives a list of results.
+            question: for mode ``'chat'``; for mode ``'phrases'`` the question that the phrases answer. One for all
+                images or one for each.
+            phrases: expressions to be grounded, each by itself; a list of lists for a list of images.
+            mode: ``'chat'``, ``'phrases'`` or ``'caption'``; by default what the other arguments make sense for.
+            max_new_tokens, generation: see :meth:`Conversation.ask`.
         """
-        pixels = read_image(image)
-        _, answer = self.model.lmm.generate(pixels, question, max_new_tokens)
-        segments, spans = split_phrases(answer)
-        sample = BaseDataElement(metainfo=dict(prompt=question, segments=segments))
-        if not spans:
-            return GroundedAnswer(answer, [], sample)
-        (sample,) = self.model([pixels], [sample], mode='predict')
-        found = sample.pred_instances
-        phrases = [
-            GroundedPhrase(answer[start:end], start, end, mask.cpu().numpy(), float(score))
-            for (start, end), mask, score in zip(spans, found.masks, found.scores, strict=True)
-        ]
-        return GroundedAnswer(answer, phrases, sample)
+        mode = mode or ('phrases' if phrases is not None else 'chat' if question is not None else 'caption')
+        if mode not in MODES:
+            raise UserError(f'mode must be one of {MODES}, got {mode!r}')
+        if isinstance(image, (list, tuple)):
+            questions, expressions = for_each(question, len(image), str), for_each(phrases, len(image), str, list)
+            return [
+                self(one, asked, phrases=given, mode=mode, max_new_tokens=max_new_tokens, **generation)
+                for one, asked, given in zip(image, questions, expressions, strict=True)
+            ]
+        pixels = read_image(image, self.max_pixels)
+        if mode == 'phrases':
+            return self.ground_phrases(pixels, phrases, self.caption_prompt if question is None else question)
+        asked = self.caption_prompt if mode == 'caption' else question
+        return Conversation(self.grounder, pixels).ask(asked, max_new_tokens=max_new_tokens, **generation)
+
+    def converse(self, image: ImageLike) -> Conversation:
+        """Begin a conversation about an image."""
+        return Conversation(self.grounder, read_image(image, self.max_pixels))
+
+    def ground_phrases(self, image: Tensor, phrases: Sequence[str], question: str) -> GroundedAnswer:
+        """Referring segmentation: where each expression is in a uint8 image (3, H, W).
+
+        Each is read by the LMM as an answer of its own to ``question``, so that none depends on the others; the image
+        passes through the LMM once.
+        """
+        texts = check_phrases(phrases)
+        segments = [Segment(text, index, branch=index) for index, text in enumerate(texts)]
+        with self.grounder.lock, torch.inference_mode():
+            inputs = self.model.lmm.prepare(image, question, segments)
+            (outputs,) = self.model.lmm([inputs])
+            grounded = self.grounder.ground(image, inputs, outputs, [Phrase(text, ()) for text in texts])
+        return GroundedAnswer(question, '', grounded, size_of(image))
 
 
-def read_image(image: ImageLike) -> Tensor:
-    """A uint8 RGB tensor (3, H, W); the orientation that a photo's EXIF data asks for is applied."""
-    if isinstance(image, (str, Path)):
-        with Image.open(image) as file:
-            return read_image(ImageOps.exif_transpose(file).convert('RGB'))
-    if isinstance(image, Image.Image):
-        image = np.asarray(image.convert('RGB'))
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f'an image array must be (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}')
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)  # a copy: PIL's arrays are read-only
+def check_phrases(phrases: Sequence[str] | None) -> list[str]:
+    """The expressions without space around them."""
+    texts = [phrases] if isinstance(phrases, str) else list(phrases or ())
+    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise UserError("mode 'phrases' needs phrases=[...], a list of expressions, none of them empty")
+    return [text.strip() for text in texts]
+
+
+def for_each(value: Any, count: int, *single: type) -> list[Any]:
+    """One value an image: the same for all unless it is a list with one for each."""
+    whole = value is None or isinstance(value, str) or (list in single and all(isinstance(v, str) for v in value))
+    values = [value] * count if whole else list(value)
+    if len(values) != count:
+        raise UserError(f'{count} images but {len(values)} questions or lists of phrases')
+    return values

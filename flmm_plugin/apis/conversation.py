@@ -1,0 +1,164 @@
+"""A conversation about one image: history and cache are kept, every answer is grounded.
+
+An answer costs what the LMM's own ``generate`` costs, plus one short pass over the answer's tokens that captures what
+its phrases attend to. The image passes through the LMM once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from flmm_plugin.apis.grounding import Grounder
+from flmm_plugin.apis.phrases import phrase_ids, token_spans
+from flmm_plugin.apis.results import GroundedAnswer, GroundedPhrase
+from flmm_plugin.apis.streaming import OnText, StopWhen, Stream, TextStreamer
+from flmm_plugin.apis.turns import next_turn
+from flmm_plugin.errors import UserError
+from flmm_plugin.structures import LMMInputs, size_of
+
+MAX_NEW_TOKENS = 128
+
+
+class Conversation:
+    """Questions about one uint8 image (3, H, W) and grounded answers; made by :meth:`FLMMInferencer.converse`.
+
+    ``turns``: the answers so far.
+    """
+
+    def __init__(self, grounder: Grounder, image: Tensor) -> None:
+        self.grounder, self.image = grounder, image
+        self.lmm = grounder.model.lmm
+        self.turns: list[GroundedAnswer] = []
+        self._said: LMMInputs | None = None  # all tokens so far, the image's among them
+        self._past = DynamicCache()  # keys and values of the tokens in self._cached
+        self._cached = torch.empty(0, dtype=torch.long)
+
+    def ask(
+        self,
+        question: str,
+        *,
+        max_new_tokens: int = MAX_NEW_TOKENS,
+        on_text: OnText | None = None,
+        stop: threading.Event | None = None,
+        **generation: Any,
+    ) -> GroundedAnswer:
+        """Answer a question and ground the phrases of the answer.
+
+        Args:
+            on_text: called with pieces of the answer while it is generated.
+            stop: ends the answer early once it is set.
+            generation: further arguments of the LMM's ``generate``; greedy without them.
+        """
+        check_question(question)
+        with self.grounder.lock, torch.inference_mode():
+            prompt = self._prompt(question)
+            ids = self._generate(prompt, max_new_tokens=max_new_tokens, on_text=on_text, stop=stop, **generation)
+            answer, spans = token_spans(self.lmm.processor.tokenizer, ids)
+            said = follow(prompt, ids)
+            phrases = self.grounder.extractor(answer, lambda request: self._aside(said, request))
+            owners = phrase_ids(spans, phrases)
+            kept = [index for index in range(len(phrases)) if (owners == index).any()]
+            grounded = self._ground(prompt, ids, owners, [phrases[index] for index in kept], kept)
+        self._said = said
+        result = GroundedAnswer(question, answer, grounded, size_of(self.image))
+        self.turns.append(result)
+        return result
+
+    def stream(self, question: str, **arguments: Any) -> Stream:
+        """Pieces of the answer as they are generated; the stream's ``result`` is the grounded answer in the end."""
+        check_question(question)
+        return Stream(lambda on_text, stop: self.ask(question, on_text=on_text, stop=stop, **arguments))
+
+    def _prompt(self, question: str) -> LMMInputs:
+        """Everything up to where the next answer begins."""
+        if self._said is None:
+            return self.lmm.prepare(self.image, question)
+        return follow(self._said, next_turn(self.lmm, self.turns[0].question, question, self._said.input_ids.tolist()))
+
+    def _generate(
+        self,
+        prompt: LMMInputs,
+        *,
+        max_new_tokens: int,
+        on_text: OnText | None = None,
+        stop: threading.Event | None = None,
+        **generation: Any,
+    ) -> list[int]:
+        """The ids that the LMM's own ``generate`` gives; the cache holds the prompt afterwards."""
+        tokens = len(prompt.input_ids)
+        # `generate` wants something to read: at least the last token of the prompt.
+        known = min(common_length(self._cached, prompt.input_ids), tokens - 1)
+        self._cached = self._cached[:0]  # so that nothing is believed of a cache that an error left half written
+        inputs = self.lmm.collate([prompt])
+        if known:
+            self._past.crop(known)
+            inputs = {'input_ids': inputs['input_ids']}  # the image has been read
+        else:
+            self._past = DynamicCache()
+        streamer = None if on_text is None else TextStreamer(self.lmm.processor.tokenizer, on_text)
+        sequence = self.lmm.model.generate(
+            **inputs,
+            attention_mask=torch.ones_like(inputs['input_ids']),
+            past_key_values=self._past,
+            max_new_tokens=max_new_tokens,
+            streamer=streamer,
+            stopping_criteria=None if stop is None else [StopWhen(stop)],
+            **{'do_sample': False, **generation},
+        )
+        self._cached = sequence[0, : self._past.get_seq_length()].cpu()
+        ids = sequence[0, tokens:].tolist()
+        if self.lmm.image_token_id in ids:
+            raise UserError(
+                'the LMM wrote its image token in the answer, where no image is: '
+                f'forbid it by suppress_tokens=[{self.lmm.image_token_id}]'
+            )
+        return ids
+
+    def _ground(
+        self, prompt: LMMInputs, ids: list[int], owners: Tensor, phrases: list, kept: list[int]
+    ) -> tuple[GroundedPhrase, ...]:
+        if not phrases:
+            return ()
+        numbers = torch.full((int(owners.max()) + 2,), -1)
+        numbers[kept] = torch.arange(len(kept))
+        inputs = follow(prompt, ids, numbers[owners])
+        self._cached = prompt.input_ids  # that much is left
+        outputs = self.lmm.forward_cached(inputs, self._past, len(prompt.input_ids))
+        return self.grounder.ground(self.image, inputs, outputs, phrases)
+
+    def _aside(self, said: LMMInputs, request: str, max_new_tokens: int = MAX_NEW_TOKENS) -> str:
+        """A reply that does not stay in the conversation."""
+        first = self.turns[0].question if self.turns else request
+        tokens = next_turn(self.lmm, first, request, said.input_ids.tolist())
+        ids = self._generate(follow(said, tokens), max_new_tokens=max_new_tokens)
+        return token_spans(self.lmm.processor.tokenizer, ids)[0]
+
+
+def common_length(first: Tensor, second: Tensor) -> int:
+    """How many ids two sequences (N,) and (M,) begin with alike."""
+    shared = min(len(first), len(second))
+    return int((first[:shared] == second[:shared]).long().cumprod(0).sum())
+
+
+def follow(sample: LMMInputs, ids: Sequence[int], phrases: Tensor | None = None) -> LMMInputs:
+    """``sample`` with further tokens, and the phrase that each of them belongs to."""
+    further = torch.tensor(list(ids), dtype=torch.long)
+    owners = torch.full_like(further, -1) if phrases is None else phrases
+    return replace(
+        sample,
+        input_ids=torch.cat([sample.input_ids, further]),
+        phrase_ids=torch.cat([torch.full_like(sample.input_ids, -1), owners]),
+    )
+
+
+def check_question(question: str) -> None:
+    """Refuse what is no question."""
+    if not isinstance(question, str) or not question.strip():
+        raise UserError('the question is empty: ask something about the image')

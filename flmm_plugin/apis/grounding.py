@@ -1,0 +1,85 @@
+"""From what the LMM's forward pass showed to phrases with masks, or to the statement that there is none.
+
+Shape shorthand: P phrases, C attention maps, (h, w) attention grid, (H, W) image size.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flmm_plugin.apis.phrases import Phrase, PhraseExtractor
+from flmm_plugin.apis.results import GroundedPhrase
+from flmm_plugin.models.flmm import FLMM, to_instances
+from flmm_plugin.models.refiners.sam import mask_boxes
+from flmm_plugin.structures import ImageGrid, LMMInputs, LMMOutputs, size_of
+
+MIN_SCORE = 0.5
+MIN_ATTENTION = 0.0
+
+
+@dataclass
+class Grounder:
+    """A model and how its results are read. All conversations of one model share it.
+
+    ``lock``: held while the model runs. Captures hang hooks into the model, so that it serves one call at a time.
+    ``min_score`` and ``min_attention``: see :class:`GroundedPhrase`.
+    """
+
+    model: FLMM
+    extractor: PhraseExtractor
+    min_score: float = MIN_SCORE
+    min_attention: float = MIN_ATTENTION
+    lock: Any = field(default_factory=threading.RLock)
+
+    def ground(
+        self, image: Tensor, inputs: LMMInputs, outputs: LMMOutputs, phrases: Sequence[Phrase]
+    ) -> tuple[GroundedPhrase, ...]:
+        """Mask head and refiner on the P phrases of one uint8 image (3, H, W).
+
+        The i-th phrase's tokens are those of index i in ``inputs.phrase_ids``.
+        """
+        found = to_instances(self.model.ground(image, inputs, outputs), size_of(image)).cpu()
+        boxes = mask_boxes(found.masks).int().tolist()
+        shares = image_attention(outputs.attention_maps, inputs.grids).tolist()
+        region = inputs.finest_grid.region
+        maps = outputs.attention_maps.mean(dim=1).cpu()
+        maps = maps if region is None else region.crop(maps)
+        results = []
+        for index, phrase in enumerate(phrases):
+            mask, score = found.masks[index].numpy(), float(found.scores[index])
+            grounded = score >= self.min_score and shares[index] >= self.min_attention and bool(mask.any())
+            x0, y0, x1, y1 = boxes[index]
+            results.append(
+                GroundedPhrase(
+                    text=phrase.text,
+                    spans=phrase.spans,
+                    score=score,
+                    attention=shares[index],
+                    grounded=grounded,
+                    mask=mask if grounded else None,
+                    box=(x0, y0, x1, y1) if grounded else None,
+                    coarse_mask=found.coarse_masks[index].numpy(),
+                    attention_map=maps[index].numpy(),
+                )
+            )
+        return tuple(results)
+
+
+def image_attention(maps: Tensor, grids: Sequence[ImageGrid]) -> Tensor:
+    """The share of each phrase's attention that goes to the image, averaged over layers and heads: (P,).
+
+    Args:
+        maps: (P, C, h, w) softmaxed attention, the grids stacked along C and resized to the finest of them.
+    """
+    parts = maps.mean(dim=(2, 3)).chunk(len(grids), dim=1)
+    # Resizing keeps the mean of a map, not its sum.
+    return sum(
+        (part.mean(dim=1) * grid.height * grid.width for part, grid in zip(parts, grids, strict=True)),
+        start=torch.zeros(len(maps), device=maps.device),
+    )

@@ -1,0 +1,117 @@
+"""What a grounded conversation gives: an answer, its phrases, and where they are.
+
+Shape shorthand: P grounded phrases, (H, W) image size, (h, w) attention grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.structures import InstanceData
+from numpy.typing import NDArray
+
+from flmm_plugin.apis.phrases.base import Span
+
+
+@dataclass(frozen=True)
+class GroundedPhrase:
+    """A phrase and where it is.
+
+    ``text``: the phrase; ``spans``: its places (start, end) in the answer, none for expressions that were given.
+    ``score``: SAM's predicted IoU, or the mean probability inside the mask without a refiner.
+    ``attention``: the share of the phrase's attention that goes to the image, averaged over layers and heads.
+    ``grounded``: whether both reach their thresholds; where they do not, there is no mask and no box.
+    ``mask``: (H, W) bool; ``box``: x0, y0, x1, y1 in pixels, far sides exclusive.
+    ``coarse_mask`` (H, W) bool and ``attention_map`` (h, w) fp32 show how it came about, also of what is not grounded.
+    """
+
+    text: str
+    spans: tuple[Span, ...]
+    score: float
+    attention: float
+    grounded: bool
+    mask: NDArray[np.bool_] | None
+    box: tuple[int, int, int, int] | None
+    coarse_mask: NDArray[np.bool_]
+    attention_map: NDArray[np.float32]
+
+    @property
+    def start(self) -> int:
+        """Where the phrase first begins in the answer."""
+        return self.spans[0][0]
+
+    @property
+    def end(self) -> int:
+        """Where the phrase first ends in the answer."""
+        return self.spans[0][1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; the mask in COCO's compressed run-length encoding, None where not grounded."""
+        return dict(
+            text=self.text,
+            spans=[list(span) for span in self.spans],
+            grounded=self.grounded,
+            score=round(self.score, 4),
+            attention=round(self.attention, 4),
+            box=None if self.box is None else list(self.box),
+            mask=None if self.mask is None else encode_mask(self.mask),
+        )
+
+
+@dataclass(frozen=True)
+class GroundedAnswer:
+    """The LMM's own answer, or the expressions it was given, and where the phrases are in an image of (H, W)."""
+
+    question: str
+    answer: str
+    phrases: tuple[GroundedPhrase, ...]
+    image_size: tuple[int, int]
+
+    @property
+    def grounded(self) -> tuple[GroundedPhrase, ...]:
+        """The phrases that have a mask."""
+        return tuple(phrase for phrase in self.phrases if phrase.grounded)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        height, width = self.image_size
+        return dict(
+            question=self.question,
+            answer=self.answer,
+            image=dict(height=height, width=width),
+            phrases=[phrase.to_dict() for phrase in self.phrases],
+        )
+
+    @cached_property
+    def data_sample(self) -> Any:
+        """The grounded phrases as mmdet's ``DetDataSample``: ``pred_instances`` with ``masks`` (P, H, W), ``bboxes``,
+        ``scores``, ``labels``, ``phrases`` and ``coarse_masks``; and (P, h, w) ``attention_maps``."""
+        from mmdet.structures import DetDataSample  # talking needs no mmdet, and it takes seconds to import
+
+        found = self.grounded
+        sample = DetDataSample(metainfo=dict(ori_shape=self.image_size, prompt=self.question, answer=self.answer))
+        empty = np.zeros((0, *self.image_size), bool)
+        sample.pred_instances = InstanceData(
+            masks=torch.from_numpy(np.stack([p.mask for p in found if p.mask is not None]) if found else empty),
+            coarse_masks=torch.from_numpy(np.stack([p.coarse_mask for p in found]) if found else empty),
+            bboxes=torch.tensor([p.box for p in found], dtype=torch.float32).reshape(-1, 4),
+            scores=torch.tensor([p.score for p in found]),
+            labels=torch.zeros(len(found), dtype=torch.long),
+            phrases=[p.text for p in found],
+        )
+        if found:
+            maps = torch.from_numpy(np.stack([p.attention_map for p in found]))
+            sample.set_field(maps, 'attention_maps', dtype=torch.Tensor)
+        return sample
+
+
+def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """COCO's compressed run-length encoding, as text."""
+    from pycocotools import mask as coco
+
+    encoded = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return dict(size=list(encoded['size']), counts=encoded['counts'].decode('ascii'))
