@@ -19,11 +19,18 @@ from tests.tiny_lmms import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
+DATA = sorted((ROOT / 'configs' / '_base_' / 'datasets').glob('*.py'))
 PAPER = [path for path in LEAVES if path.parent.name != 'tiny']
 
 
 @pytest.fixture(params=LEAVES, ids=lambda path: str(path.relative_to(ROOT / 'configs')))
 def config(request: pytest.FixtureRequest) -> Config:
+    return Config.fromfile(request.param)
+
+
+@pytest.fixture(params=LEAVES + DATA, ids=lambda path: str(path.relative_to(ROOT / 'configs')))
+def data_config(request: pytest.FixtureRequest) -> Config:
+    """A config that has data sets, with a model or without."""
     return Config.fromfile(request.param)
 
 
@@ -76,22 +83,22 @@ def test_config_of_the_paper_fits_a_small_lmm_of_its_family(path: Path, tmp_path
     assert result.pred_instances.masks.shape == (1, *images[0].shape[1:])
 
 
-def test_data_sets_say_what_is_missing(config: Config, tmp_path: Path) -> None:
+def test_data_sets_say_what_is_missing(data_config: Config, tmp_path: Path) -> None:
     """Types and arguments are right if nothing but the files is wrong."""
-    for dataset in data_sets(config):
+    for dataset in data_sets(data_config):
         Compose(dataset.pipeline)
         with pytest.raises(UserError, match='does not exist'):
             DATASETS.build(dict(dataset, data_root=str(tmp_path)))
 
 
-def test_every_data_set_lies_in_data_root(config: Config) -> None:
-    assert {dataset.data_root for dataset in data_sets(config)} == {config.data_root}
+def test_every_data_set_lies_in_data_root(data_config: Config) -> None:
+    assert {dataset.data_root for dataset in data_sets(data_config)} == {data_config.data_root}
 
 
-def test_metrics_fit_the_data_sets(config: Config) -> None:
+def test_metrics_fit_the_data_sets(data_config: Config) -> None:
     for part in ('val', 'test'):
-        metrics = Evaluator(list(config[f'{part}_evaluator'])).metrics
-        dataset = config[f'{part}_dataloader'].dataset
+        metrics = Evaluator(list(data_config[f'{part}_evaluator'])).metrics
+        dataset = data_config[f'{part}_dataloader'].dataset
         for leaf in dataset.get('datasets', [dataset]):
             protocol = leaf.get('protocol', 'narrative')
             assert sum(metric.accepts(protocol) for metric in metrics) == 2  # refined and coarse

@@ -94,6 +94,14 @@ class GroundingDataset(BaseDataset):
             self.left_out.append(str(error))
             warn(f'left out: {error}')
 
+    def prepare_data(self, idx: int) -> Any:
+        """The sample ``idx`` after the pipeline; errors name the sample besides the file."""
+        info = self.get_data_info(idx)
+        try:
+            return self.pipeline(info)
+        except DataError as error:
+            raise DataError(f'{error} (sample {info["sample_id"]})') from error
+
     def __getitem__(self, idx: int) -> Any:
         if self.on_bad_data == 'error':
             return super().__getitem__(idx)
@@ -104,7 +112,7 @@ class GroundingDataset(BaseDataset):
                 return super().__getitem__(index)
             except DataError as error:
                 self._bad[index] = True
-                warn(f'{error} Sample {index} is left out, {self.num_bad} of {len(self)} so far.')
+                warn(f'left out, {self.num_bad} of {len(self)} samples so far: {error}')
         raise DataError(f'{type(self).__name__}: none of the {len(self)} samples can be read; see the warnings above.')
 
     @property
