@@ -15,8 +15,8 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
 )
-# Parts of SAM's prompt encoder and decoder (points, the IoU head) take no part in the loss. Without device_ids several
-# processes run on CPUs too; nothing is lost, as the model moves its inputs itself.
+# Parts of SAM's prompt encoder and decoder (points, the IoU head) take no part in the loss. Without device_ids images
+# stay on the CPU, where the model preprocesses them, and several processes run where there is no GPU.
 model_wrapper_cfg = dict(
     type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False, find_unused_parameters=True
 )

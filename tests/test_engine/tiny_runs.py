@@ -50,13 +50,18 @@ def environment() -> dict[str, str]:
 
 
 def run(tool: str, *arguments: Any) -> None:
-    """Run a Python tool in this process."""
-    spec = importlib.util.spec_from_file_location(f'tool_{tool}', ROOT / 'tools' / f'{tool}.py')
+    """Run a Python tool of this repository in this process."""
+    run_file(ROOT / 'tools' / f'{tool}.py', *arguments)
+
+
+def run_file(path: Path, *arguments: Any) -> None:
+    """Run the ``main`` of a tool that is a Python file in this process."""
+    spec = importlib.util.spec_from_file_location(f'tool_{path.stem}', path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, 'argv', [f'{tool}.py', *(str(argument) for argument in arguments)])
+        patch.setattr(sys, 'argv', [path.name, *(str(argument) for argument in arguments)])
         module.main()
 
 
