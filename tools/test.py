@@ -8,7 +8,7 @@ from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmengine.config import DictAction
 from mmengine.runner import Runner
 
-from flmm_plugin.engine.config import existing_checkpoint, load_config, set_local_rank
+from flmm_plugin.engine.config import check_data_folders, existing_checkpoint, load_config, set_local_rank
 from flmm_plugin.engine.processes import join_cpu_processes
 from flmm_plugin.errors import UserError, readable_errors
 from flmm_plugin.evaluation import DumpGroundingResults, PhraseRecords
@@ -48,6 +48,7 @@ def main() -> None:
         config.launcher = args.launcher
         join_cpu_processes(config)
         config.load_from = existing_checkpoint(args.checkpoint)
+        check_data_folders(config, 'test_dataloader')
         if args.show or args.show_dir:
             if 'visualization' not in config.get('default_hooks', {}):
                 raise UserError("--show needs visualization=dict(type='GroundingVisualizationHook') in default_hooks.")

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from flmm_plugin.engine.config import existing_checkpoint, load_config, newest_checkpoint, set_local_rank
+from flmm_plugin.engine.config import check_data_folders, existing_checkpoint, load_config, newest_checkpoint, set_local_rank
 from flmm_plugin.engine.processes import join_cpu_processes
 from flmm_plugin.errors import UserError, readable_errors
 
@@ -61,6 +61,7 @@ def main() -> None:
     with readable_errors():
         config = load_config(args.config, args.cfg_options, args.work_dir)
         apply_arguments(config, args)
+        check_data_folders(config, 'train_dataloader', 'val_dataloader')
         join_cpu_processes(config)
         Runner.from_cfg(config).train()
 
