@@ -13,7 +13,8 @@ from PIL import Image
 
 from flmm_plugin.evaluation.bootstrap import estimates
 from flmm_plugin.evaluation.phrase_records import decode
-from flmm_plugin.visualization.sheet import Row, draw_sheet, phrase_color
+from flmm_plugin.visualization.colors import phrase_color
+from flmm_plugin.visualization.sheet import Row, draw_sheet
 
 Record = Mapping[str, Any]
 SIZES = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.01)

@@ -33,11 +33,6 @@ class Row:
     truth: np.ndarray | None = None
 
 
-def phrase_color(index: int) -> str:
-    """A colour for a phrase: matplotlib's ten that are told apart easily, then again from the start."""
-    return f'C{index % 10}'
-
-
 def draw_sheet(rows: Sequence[Row]) -> np.ndarray:
     """Draw the rows with a heading for each column that has anything in it. Returns (height, width, 3) uint8 RGB."""
     columns = [name for name in COLUMNS if any(getattr(row, name) is not None for row in rows)]

@@ -13,7 +13,9 @@ from mmengine.visualization import Visualizer
 from torch import Tensor
 
 from flmm_plugin.registry import VISUALIZERS
-from flmm_plugin.visualization.sheet import Row, draw_sheet, phrase_color
+from flmm_plugin.visualization.colors import phrase_color
+from flmm_plugin.visualization.overlay import Layer, draw_overlay
+from flmm_plugin.visualization.sheet import Row, draw_sheet
 
 
 @VISUALIZERS.register_module()
@@ -54,6 +56,13 @@ class GroundingVisualizer(Visualizer):
             cv2.imwrite(out_file, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
         elif not show:
             self.add_image(name, sheet, step)
+
+    def overlay(self, image: np.ndarray, data_sample: BaseDataElement) -> np.ndarray:
+        """The predicted masks of one sample on its image (H, W, 3) uint8 RGB, with outlines and names."""
+        found = data_sample.pred_instances
+        masks = found.masks.bool().cpu().numpy()
+        names = found.get('phrases', [''] * len(masks))
+        return draw_overlay(image, [Layer(mask, names[i], phrase_color(i)) for i, mask in enumerate(masks)])
 
     def contact_sheet(self, samples: Sequence[tuple[np.ndarray, BaseDataElement]], max_phrases: int = 2) -> np.ndarray:
         """One sheet of several samples, ``max_phrases`` rows each: (height, width, 3) uint8 RGB."""
