@@ -8,7 +8,13 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from flmm_plugin.engine.config import check_data_folders, existing_checkpoint, load_config, newest_checkpoint, set_local_rank
+from flmm_plugin.engine.config import (
+    check_data_folders,
+    existing_checkpoint,
+    load_config,
+    newest_checkpoint,
+    set_local_rank,
+)
 from flmm_plugin.engine.processes import join_cpu_processes
 from flmm_plugin.errors import UserError, readable_errors
 
