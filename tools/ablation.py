@@ -27,7 +27,7 @@ STAGES: dict[str, tuple[str, ...] | None] = {
 }
 RAW = {'attention, mean of heads': True, 'attention, best head': False}
 LMMS = ('trained', 'random language model', 'untrained')
-RAW_SCENES = 100
+RAW_SCENES = 50
 
 
 def lmm_folder(work_dir: Path, lmm: str, seed: int) -> str:
