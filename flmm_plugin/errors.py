@@ -40,13 +40,20 @@ def readable_errors() -> Iterator[None]:
 def explain(error: Exception) -> str | None:
     """What to tell the user, or None if the error is not one that a user can mend."""
     if isinstance(error, (UserError, FileNotFoundError)):
-        return str(error)
+        return _from_worker(str(error))
     if isinstance(error, pickle.UnpicklingError):
         return f'A file is damaged, or holds more than the plain data that may be read from it.\n{error}'
     unknown = re.search(r'(\S+) is not in the (\S+)::(.+?) registry', str(error))
     if isinstance(error, KeyError) and unknown:
         return _unknown_type(unknown[1].strip('\'"'), unknown[3])
     return None
+
+
+def _from_worker(message: str) -> str:
+    """What was raised in a DataLoader's worker, out of the traceback that torch wraps around it."""
+    if not re.match(r'Caught \w+ in DataLoader worker', message):
+        return message
+    return re.split(r'^[\w.]+Error: ', message, flags=re.MULTILINE)[-1].strip()
 
 
 def _unknown_type(name: str, kind: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from torch.utils.data import DataLoader
 
 from flmm_plugin.errors import DataError, readable_errors
 from flmm_plugin.registry import DATASETS, METRICS
@@ -33,6 +34,17 @@ def test_misspelt_type_names_the_nearest(registry, wrong: str, right: str, capsy
         registry.build(dict(type=wrong))
     message = said(error.value, capsys)
     assert f"There is no {registry.name} of type '{wrong}'" in message and right in message
+
+
+def fail(_: object) -> None:
+    raise DataError('x.jpg cannot be read')
+
+
+def test_errors_of_workers_are_said_without_a_traceback(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(DataError) as error:
+        list(DataLoader([1], num_workers=1, collate_fn=fail))
+    assert 'Traceback' in str(error.value)
+    assert said(error.value, capsys) == 'Error: x.jpg cannot be read\n'
 
 
 def test_other_errors_keep_their_traceback() -> None:
