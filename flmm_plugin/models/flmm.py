@@ -139,16 +139,21 @@ class FLMM(BaseModel):
 
     @torch.no_grad()
     def predict(self, images: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> list[BaseDataElement]:
-        """Set ``pred_instances`` (``masks``, ``scores``, ``phrases``, ``coarse_masks``) and ``attention_maps``."""
+        """Set ``pred_instances`` and ``attention_maps``.
+
+        Fields of ``pred_instances``: ``masks``, ``scores``, ``phrases``, ``coarse_masks``, and what mmdet's visualizer
+        draws masks by: ``labels``, the phrases' indices, and ``label_names``, the phrases again.
+        """
         prepared = self.prepare(images, data_samples)
         for image, sample, lmm_inputs, lmm_outputs in zip(
             images, data_samples, prepared, self.lmm(prepared), strict=True
         ):
             grounding = self.ground(image, lmm_inputs, lmm_outputs)
             sample.pred_instances = to_instances(grounding, size_of(image))
+            sample.pred_instances.labels = torch.arange(lmm_inputs.num_phrases)
             phrases = phrase_texts(sample, lmm_inputs.num_phrases)
             if phrases is not None:
-                sample.pred_instances.phrases = phrases
+                sample.pred_instances.phrases = sample.pred_instances.label_names = phrases
             region = lmm_inputs.finest_grid.region
             maps = lmm_outputs.attention_maps.mean(dim=1)
             sample.set_field(maps if region is None else region.crop(maps), 'attention_maps', dtype=Tensor)
