@@ -7,6 +7,8 @@ that of the whole process on the CPU, weights and libraries included, and CUDA's
 
 `test`: independent expressions of an image, which share one pass of the LMM over it, against a pass for each; and SAM's
 decoder on all masks at once, against one by one.
+
+`chat`: generating an answer of 64 tokens, and what grounding its phrases adds.
 """
 
 import argparse
@@ -14,6 +16,8 @@ import json
 
 import torch
 
+from flmm_plugin.benchmark.chatting import measure_chat
+from flmm_plugin.benchmark.chatting import table as chat_table
 from flmm_plugin.benchmark.extract import extract
 from flmm_plugin.benchmark.extract import table as extract_table
 from flmm_plugin.benchmark.presets import PRESETS
@@ -21,13 +25,22 @@ from flmm_plugin.benchmark.testing import measure_testing
 from flmm_plugin.benchmark.testing import table as testing_table
 from flmm_plugin.errors import readable_errors
 
-WAYS = {'extract': (extract, extract_table), 'test': (measure_testing, testing_table)}
+WAYS = {
+    'extract': (extract, extract_table),
+    'test': (measure_testing, testing_table),
+    'chat': (measure_chat, chat_table),
+}
+ABOUT = {
+    'extract': 'the forward pass of the LMM',
+    'test': 'expressions and masks of an image',
+    'chat': 'an answer and its phrases',
+}
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_subparsers(dest='what', required=True)
-    for name, about in (('extract', 'the forward pass of the LMM'), ('test', 'expressions and masks of an image')):
+    for name, about in ABOUT.items():
         one = what.add_parser(name, help=about)
         one.add_argument('--preset', choices=PRESETS, default='mid', help='size of the LMM (default: mid)')
         one.add_argument('--tokens', type=int, nargs='+', default=[700, 1500, 3000], help='lengths, image included')

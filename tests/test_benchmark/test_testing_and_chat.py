@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from flmm_plugin.benchmark.chatting import ANSWER_TOKENS, measure_chat, with_answer
+from flmm_plugin.benchmark.chatting import table as chat_table
 from flmm_plugin.benchmark.presets import TOKENS_PER_PHRASE, make_inputs
 from flmm_plugin.benchmark.testing import as_branches, measure_testing, one_by_one, table
 
@@ -27,3 +29,18 @@ def test_result_says_what_was_measured() -> None:
     assert decode['max_difference'] < 1e-2  # logits of random weights are large
     assert shared['speedup'] > 0 and result['threads'] >= 1
     assert len(table(result).splitlines()) == 4
+
+
+def test_answer_has_the_phrases_asked_for() -> None:
+    question = make_inputs(120, 1)
+    said = with_answer(question.first(110), torch.arange(ANSWER_TOKENS), 6)
+    rows = said.phrase_ids[110:].unique(return_counts=True)
+    assert [counts.tolist() for counts in rows] == [list(range(-1, 6)), [40] + [4] * 6]
+
+
+def test_chat_says_what_was_measured() -> None:
+    result = measure_chat('tiny', [120], phrases=2, repeats=1)
+    (row,) = result['chat']
+    seconds = row['seconds']
+    assert row['grounding_vs_answer'] == (seconds['capture'] + seconds['mask_head']) / seconds['answer']
+    assert len(chat_table(result).splitlines()) == 3

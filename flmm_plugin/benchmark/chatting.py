@@ -1,0 +1,113 @@
+"""What grounding adds to an answer: generating it, the pass over its own tokens, the mask head and SAM, in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from flmm_plugin.benchmark.extract import circumstances, interleaved
+from flmm_plugin.benchmark.forward import attention_of
+from flmm_plugin.benchmark.presets import PRESETS, TOKENS_PER_PHRASE, RandomLlava, grid_for, make_inputs
+from flmm_plugin.benchmark.testing import SAM
+from flmm_plugin.models.attention import ATTENTION_NAME
+from flmm_plugin.models.frozen import freeze
+from flmm_plugin.models.mask_heads import UNetMaskHead
+from flmm_plugin.models.refiners import SAMRefiner
+from flmm_plugin.structures import LMMInputs
+
+ANSWER_TOKENS = 64
+
+
+@torch.no_grad()
+def measure_chat(
+    preset: str, tokens: Sequence[int], phrases: int = 6, repeats: int = 5, device: str = 'cpu', dtype: str = 'float32'
+) -> dict[str, Any]:
+    """Measure an answer of 64 tokens to questions of ``tokens`` tokens, the image's included.
+
+    Returns:
+        The circumstances, and under ``chat`` a dict for each length: median ``seconds`` of generating the answer, of
+        capturing (the pass over its tokens), of the mask head (the paper's U-Net) and of SAM's prompts and decoder;
+        ``grounding_vs_answer``, capture and mask head to the answer; ``sam_vs_answer``.
+    """
+    rows = []
+    for length in tokens:
+        lmm = RandomLlava(PRESETS[preset], grid_for(length, 1), getattr(torch, dtype)).to(device)
+        with attention_of(lmm, ATTENTION_NAME):
+            rows.append(dict(tokens=length, **measure_answer(lmm, preset, length, phrases, repeats, device)))
+    about = dict(preset=preset, phrases=phrases, answer_tokens=ANSWER_TOKENS, repeats=repeats, dtype=dtype)
+    return dict(**about, **circumstances(device), chat=rows)
+
+
+def measure_answer(
+    lmm: RandomLlava, preset: str, length: int, phrases: int, repeats: int, device: str
+) -> dict[str, Any]:
+    torch.manual_seed(0)
+    mask_head = UNetMaskHead(in_channels=lmm.num_maps).to(device).eval()
+    refiner = SAMRefiner(arch=SAM[preset]).to(device)
+    freeze(refiner)
+    question = make_inputs(length, 1)
+    question = replace(question, phrase_ids=torch.full_like(question.phrase_ids, -1))
+    image = torch.randint(0, 256, (3, 480, 640), dtype=torch.uint8)
+    text = [torch.randn(TOKENS_PER_PHRASE, refiner.embed_dim, device=device) for _ in range(phrases)]
+
+    past, answer = generate(lmm, question)
+    said = with_answer(question, answer, phrases)
+    maps = lmm.forward_cached(said, past, length).attention_maps
+    coarse = mask_head(maps)
+    refiner(image, coarse, text)  # the image's features are kept from here on
+    seconds = interleaved(
+        {
+            'answer': lambda: generate(lmm, question),
+            'capture': lambda: lmm.forward_cached(said, past, length),
+            'mask_head': lambda: mask_head(maps),
+            'sam': lambda: refiner(image, coarse, text),
+        },
+        repeats,
+    )
+    return dict(
+        seconds=seconds,
+        grounding_vs_answer=(seconds['capture'] + seconds['mask_head']) / seconds['answer'],
+        sam_vs_answer=seconds['sam'] / seconds['answer'],
+    )
+
+
+def generate(lmm: RandomLlava, question: LMMInputs) -> tuple[DynamicCache, torch.Tensor]:
+    """The LMM's own greedy answer of 64 tokens, and the keys and values it leaves."""
+    past = DynamicCache()
+    inputs = lmm.collate([question])
+    sequence = lmm.model.generate(
+        **inputs,
+        attention_mask=torch.ones_like(inputs['input_ids']),
+        past_key_values=past,
+        do_sample=False,
+        min_new_tokens=ANSWER_TOKENS,
+        max_new_tokens=ANSWER_TOKENS,
+        suppress_tokens=[lmm.image_token_id],
+        pad_token_id=0,
+    )
+    return past, sequence[0, len(question.input_ids) :].cpu()
+
+
+def with_answer(question: LMMInputs, answer: torch.Tensor, phrases: int) -> LMMInputs:
+    """The question and its answer, in which ``phrases`` phrases of 4 tokens follow one another."""
+    owners = torch.full_like(answer, -1)
+    for phrase in range(phrases):
+        owners[phrase * (TOKENS_PER_PHRASE + 1) :][:TOKENS_PER_PHRASE] = phrase
+    return replace(
+        question,
+        input_ids=torch.cat([question.input_ids, answer]),
+        phrase_ids=torch.cat([question.phrase_ids, owners]),
+    )
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as a Markdown table."""
+    lines = ['| tokens | answer | capture | U-Net | SAM | capture + U-Net / answer | SAM / answer |', '|' + '---:|' * 7]
+    for row in result['chat']:
+        times = ' | '.join(f'{seconds:.3g} s' for seconds in row['seconds'].values())
+        lines.append(f'| {row["tokens"]} | {times} | {row["grounding_vs_answer"]:.3f} | {row["sam_vs_answer"]:.3f} |')
+    return '\n'.join(lines)
