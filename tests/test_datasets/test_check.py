@@ -15,6 +15,7 @@ from mmengine.config import Config
 from flmm_plugin.datasets.check import check_data_set, data_set_configs, spread
 from flmm_plugin.datasets.official_sizes import OFFICIAL_SIZES
 from tests.test_datasets.test_bad_data import edit_annotation, erase_segment, truncate_jpeg
+from tests.test_datasets.test_png import narratives_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINE = [dict(type='LoadImageRGB'), dict(type='LoadGroundingMasks'), dict(type='PackGroundingInputs')]
@@ -86,6 +87,14 @@ def test_data_sets_of_a_test_are_checked_too(png_root: Path) -> None:
     erase_segment(png_root)
     (problem,) = check_data_set(png(png_root)).problems
     assert 'no pixel of segment 4097' in problem
+
+
+def test_real_pictures_and_segments_have_no_problem(real_coco: Path, tmp_path: Path) -> None:
+    panoptic = json.loads((real_coco / 'annotations' / 'panoptic_val2017.json').read_text())
+    (tmp_path / 'png.json').write_text(json.dumps(narratives_of(panoptic)))
+    check = check_data_set({**png(real_coco), 'ann_file': str(tmp_path / 'png.json')})
+    assert check.problems == [] and check.checked >= 40
+    assert check.counts[0].phrases == sum(len(record['segments_info']) for record in panoptic['annotations'])
 
 
 def test_a_data_set_that_cannot_be_built_is_one_problem(tmp_path: Path) -> None:

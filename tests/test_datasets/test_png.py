@@ -75,10 +75,9 @@ def test_narratives_without_a_phrase_are_an_error(png_root: Path) -> None:
         build(png_root)
 
 
-def test_real_panoptic_ids(real_coco: Path, tmp_path: Path) -> None:
-    """Every segment of 40 official id PNGs decodes to the area that COCO states."""
-    panoptic = json.loads((real_coco / 'annotations' / 'panoptic_val2017.json').read_text())
-    narratives = [
+def narratives_of(panoptic: dict) -> list[dict]:
+    """A narrative for each image of a panoptic JSON, a phrase for each of its segments."""
+    return [
         dict(
             image_id=record['image_id'],
             segments=[
@@ -88,9 +87,14 @@ def test_real_panoptic_ids(real_coco: Path, tmp_path: Path) -> None:
         )
         for record in panoptic['annotations']
     ]
-    (tmp_path / 'png.json').write_text(json.dumps(narratives))
+
+
+def test_real_panoptic_ids(real_coco: Path, tmp_path: Path) -> None:
+    """Every segment of 40 official id PNGs decodes to the area that COCO states."""
+    panoptic = json.loads((real_coco / 'annotations' / 'panoptic_val2017.json').read_text())
+    (tmp_path / 'png.json').write_text(json.dumps(narratives_of(panoptic)))
     dataset = build(real_coco, ann_file=str(tmp_path / 'png.json'))
-    assert len(dataset) == len(narratives) >= 40
+    assert len(dataset) == len(panoptic['annotations']) >= 40
     for item, record in zip(dataset, panoptic['annotations'], strict=True):
         masks = item['data_samples'].gt_instances.masks
         assert masks.flatten(1).sum(1).tolist() == [s['area'] for s in record['segments_info']]
