@@ -82,8 +82,9 @@ def test_mistakes_get_a_line_each(trained: Path, config: Path, scenes: Path, tmp
         (['test', tmp_path / 'no.py', checkpoint], 'no.py'),
         (['test', config, tmp_path / 'no.pth'], 'no.pth does not exist'),
         (['test', config, tmp_path / 'cut.pth'], 'cut.pth is cut off'),
-        (['test', config, checkpoint, *options[:3], f'data_root={tmp_path / "no"}'], 'no/png/png_coco_val.json'),
+        (['test', config, checkpoint, *options[:3], f'data_root={tmp_path / "no"}'], 'no (data_root in'),
         (['train', config, '--resume', tmp_path / 'no.pth'], 'no.pth does not exist'),
+        (['test', config, checkpoint, *options[:3], f'data_root={tmp_path}'], 'png/png_coco_val.json'),
         (['train', config, *options, 'train_dataloader.dataset.type=ConcatDatset'], 'Did you mean ConcatDataset'),
         (['train', config, *options, 'model.lmm.type=LavaLMM'], 'Did you mean LlavaLMM'),
         (['test', config, checkpoint, *options, 'model.mask_head.base_channels=8'], 'does not fit this model'),
@@ -97,3 +98,30 @@ def test_refiner_may_be_left_out(config: Path, scenes: Path, tmp_path: Path, tin
     options = [f'data_root={scenes}', 'train_cfg.max_iters=1']
     run('train', alone, '--work-dir', tmp_path / 'work', '--cfg-options', *options)
     assert not [name for name in weights(tmp_path / 'work' / 'iter_1.pth') if name.startswith('sam.')]
+
+
+def test_training_log_tensorboard_and_pictures(scenes: Path, tmp_path: Path, tiny_llava_dir: Path) -> None:
+    """By config alone: losses and overlaps in the log, event files, a validation on the way, pictures of it."""
+    backends = "visualizer = dict(vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])\n"
+    config = write_config(tmp_path / 'watched.py', tiny_llava_dir, backends)
+    options = [
+        f'data_root={scenes}',
+        'train_cfg.val_interval=2',
+        'default_hooks.logger.interval=1',
+        'default_hooks.visualization.draw=True',
+        'default_hooks.visualization.interval=4',
+    ]
+    run('train', config, '--work-dir', tmp_path, '--cfg-options', *options)
+    (log,) = tmp_path.glob('*/*.log')
+    lines = [line for line in log.read_text().splitlines() if 'Iter(train)' in line]
+    assert len(lines) == 4
+    for word in ('eta:', 'loss:', 'loss_mask:', 'loss_dice:', 'sam_loss_mask:', 'aiou:', 'sam_aiou:'):
+        assert all(word in line for line in lines), word
+    assert list(tmp_path.rglob('events.out.tfevents.*'))
+    (scalars,) = tmp_path.glob('*/vis_data/scalars.json')
+    records = [json.loads(line) for line in scalars.read_text().splitlines()]
+    assert [record['step'] for record in records if 'png/narrative/AR_all' in record] == [2, 4]
+    names = sorted(path.name for path in tmp_path.rglob('val_*.png'))
+    assert len(names) == 4  # the first and the fifth of six samples, twice
+    assert {name[:-6] for name in names} == {names[0][:-6], names[2][:-6]}
+    assert {name[-6:] for name in names} == {'_2.png', '_4.png'}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ class GroundingVisualizationHook(Hook):
 
     MMDetection's arguments, so that ``--show`` and ``--show-dir`` mean what they mean there: ``draw`` turns it on;
     ``test_out_dir`` is a folder for the sheets (inside the run's time-stamped folder unless it is absolute); ``show``
-    opens a window for ``wait_time`` seconds; with neither, the visualizer's backends get the pictures.
+    opens a window for ``wait_time`` seconds; with neither, the visualizer's backends get the pictures. Those of a
+    validation always go there, under the sample's name and the iteration, so that they can be compared over time.
 
     After a test the first ``sheet_samples`` drawn samples, ``sheet_phrases`` rows each, make ``contact_sheet.png``.
     """
@@ -54,6 +55,9 @@ class GroundingVisualizationHook(Hook):
     def visualizer(self) -> Any:
         return Visualizer.get_current_instance()
 
+    def before_val_epoch(self, runner: Runner) -> None:
+        self._seen = 0
+
     def before_test_epoch(self, runner: Runner) -> None:
         self._seen = 0
         self._collected = []
@@ -61,23 +65,27 @@ class GroundingVisualizationHook(Hook):
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[BaseDataElement]
     ) -> None:
-        step = runner.iter + batch_idx
-        if self.draw and step % self.interval == 0:
-            image = to_rgb(data_batch['inputs'][0])
-            self.visualizer.add_datasample('val_img', image, outputs[0], show=self.show, step=step)
+        for image, sample in self._chosen(data_batch, outputs):
+            name = f'val_{file_name(sample)}'
+            self.visualizer.add_datasample(
+                name, to_rgb(image), sample, show=self.show, wait_time=self.wait_time, step=runner.iter
+            )
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[BaseDataElement]
     ) -> None:
-        if not self.draw:
-            return
+        for image, sample in self._chosen(data_batch, outputs):
+            self._draw(runner, to_rgb(image), sample)
+
+    def _chosen(self, data_batch: dict, outputs: Sequence[BaseDataElement]) -> Iterator[tuple[Tensor, BaseDataElement]]:
+        """Every ``interval``-th sample since the epoch began, with its image."""
         for image, sample in zip(data_batch['inputs'], outputs, strict=True):
-            if self._seen % self.interval == 0:
-                self._draw(runner, to_rgb(image), sample)
+            if self.draw and self._seen % self.interval == 0:
+                yield image, sample
             self._seen += 1
 
     def _draw(self, runner: Runner, image: np.ndarray, sample: BaseDataElement) -> None:
-        name = re.sub(r'\W+', '_', sample.sample_id)
+        name = file_name(sample)
         folder = self._folder(runner)
         self.visualizer.add_datasample(
             name if self.show else 'test_img',
@@ -110,6 +118,11 @@ class GroundingVisualizationHook(Hook):
         folder = Path(runner.work_dir) / runner.timestamp / self.test_out_dir
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+def file_name(sample: BaseDataElement) -> str:
+    """The sample's id as a name for files."""
+    return re.sub(r'\W+', '_', sample.sample_id)
 
 
 def to_rgb(image: Tensor) -> np.ndarray:
