@@ -21,6 +21,7 @@ from flmm_plugin.apis.results import GroundedAnswer, GroundedPhrase
 from flmm_plugin.apis.streaming import OnText, StopWhen, Stream, TextStreamer
 from flmm_plugin.apis.turns import next_turn
 from flmm_plugin.errors import UserError
+from flmm_plugin.models.lmms.compat import crop_cache
 from flmm_plugin.structures import LMMInputs, size_of
 
 MAX_NEW_TOKENS = 128
@@ -98,7 +99,7 @@ class Conversation:
         self._cached = self._cached[:0]  # so that nothing is believed of a cache that an error left half written
         inputs = self.lmm.collate([prompt])
         if known:
-            self._past.crop(known)
+            crop_cache(self._past, known)
             inputs = {'input_ids': inputs['input_ids']}  # the image has been read
         else:
             self._past = DynamicCache()

@@ -19,8 +19,8 @@ from flmm_plugin.models.flmm import FLMM, to_instances
 from flmm_plugin.models.refiners.sam import mask_boxes
 from flmm_plugin.structures import ImageGrid, LMMInputs, LMMOutputs, size_of
 
-MIN_SCORE = 0.5
-MIN_ATTENTION = 0.0
+MIN_SCORE = 0.25
+MIN_ATTENTION = 0.01
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, overload
 
@@ -20,6 +21,7 @@ from flmm_plugin.apis.results import GroundedAnswer
 from flmm_plugin.datasets.base import PROMPT
 from flmm_plugin.engine.config import existing_checkpoint
 from flmm_plugin.errors import UserError
+from flmm_plugin.models.trained_state import check_lmm
 from flmm_plugin.registry import MODELS, TASK_UTILS
 from flmm_plugin.structures import Segment, size_of
 
@@ -33,6 +35,8 @@ class FLMMInferencer:
         config: a config file or a :class:`Config`.
         checkpoint: what ``tools/train.py`` wrote.
         device: a torch device; the GPU where there is one by default.
+        dtype: torch dtype of the LMM by name; by default the config's, or bfloat16 on a GPU where it names none.
+        load_in_4bit, load_in_8bit: quantise the LMM with bitsandbytes while it is loaded.
         extractor: a phrase extractor or its config; spaCy's noun chunks where installed, else rules.
         min_score, min_attention: below them a phrase is reported as not grounded, see :class:`GroundedPhrase`.
         caption_prompt: what mode ``'caption'`` asks; by default what the config's narratives answer.
@@ -45,6 +49,9 @@ class FLMMInferencer:
         checkpoint: str | Path,
         device: str | None = None,
         *,
+        dtype: str | None = None,
+        load_in_4bit: bool = False,
+        load_in_8bit: bool = False,
         extractor: PhraseExtractor | Mapping[str, Any] | None = None,
         min_score: float = MIN_SCORE,
         min_attention: float = MIN_ATTENTION,
@@ -55,8 +62,12 @@ class FLMMInferencer:
         config = config if isinstance(config, Config) else Config.fromfile(config)
         init_default_scope(config.get('default_scope', 'flmm_plugin'))
         self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-        self.model = MODELS.build(config.model)
-        load_checkpoint(self.model, path, map_location='cpu')
+        lmm = {
+            **config.model['lmm'],
+            **lmm_options(self.device, dtype, load_in_4bit, load_in_8bit, config.model['lmm']),
+        }
+        self.model = MODELS.build({**config.model, 'lmm': lmm})
+        check_lmm(self.model, load_checkpoint(self.model, path, map_location='cpu', logger='silent'))
         self.model.to(self.device).eval()
         if not isinstance(extractor, PhraseExtractor):
             built: PhraseExtractor = TASK_UTILS.build(dict(extractor or default_extractor()))
@@ -115,6 +126,28 @@ class FLMMInferencer:
             (outputs,) = self.model.lmm([inputs])
             grounded = self.grounder.ground(image, inputs, outputs, [Phrase(text, ()) for text in texts])
         return GroundedAnswer(question, '', grounded, size_of(image))
+
+
+def lmm_options(
+    device: str, dtype: str | None, load_in_4bit: bool, load_in_8bit: bool, config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the arguments of :class:`FLMMInferencer` change in the LMM's config.
+
+    Raises:
+        UserError: both quantisations are asked for, or bitsandbytes is not installed.
+    """
+    options: dict[str, Any] = {}
+    if dtype is not None:
+        options['dtype'] = dtype
+    elif device.startswith('cuda') and 'dtype' not in config:
+        options['dtype'] = 'bfloat16'
+    if load_in_4bit and load_in_8bit:
+        raise UserError('load_in_4bit and load_in_8bit exclude each other: choose one')
+    if load_in_4bit or load_in_8bit:
+        if find_spec('bitsandbytes') is None:
+            raise UserError('load_in_4bit and load_in_8bit need bitsandbytes, which is not installed: pip install it')
+        options['quantization'] = dict(load_in_4bit=load_in_4bit, load_in_8bit=load_in_8bit)
+    return options
 
 
 def check_phrases(phrases: Sequence[str] | None) -> list[str]:

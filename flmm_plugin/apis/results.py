@@ -89,7 +89,8 @@ class GroundedAnswer:
     @cached_property
     def data_sample(self) -> Any:
         """The grounded phrases as mmdet's ``DetDataSample``: ``pred_instances`` with ``masks`` (P, H, W), ``bboxes``,
-        ``scores``, ``labels``, ``phrases`` and ``coarse_masks``; and (P, h, w) ``attention_maps``."""
+        ``scores``, ``phrases``, ``coarse_masks``, and ``labels`` and ``label_names`` as mmdet's visualizer reads them;
+        and (P, h, w) ``attention_maps``."""
         from mmdet.structures import DetDataSample  # talking needs no mmdet, and it takes seconds to import
 
         found = self.grounded
@@ -100,7 +101,8 @@ class GroundedAnswer:
             coarse_masks=torch.from_numpy(np.stack([p.coarse_mask for p in found]) if found else empty),
             bboxes=torch.tensor([p.box for p in found], dtype=torch.float32).reshape(-1, 4),
             scores=torch.tensor([p.score for p in found]),
-            labels=torch.zeros(len(found), dtype=torch.long),
+            labels=torch.arange(len(found)),
+            label_names=[p.text for p in found],
             phrases=[p.text for p in found],
         )
         if found:

@@ -9,25 +9,18 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures import DetDataSample
-from mmengine.config import Config
 from PIL import Image
 from pycocotools import mask as coco
 
 from flmm_plugin.apis import FLMMInferencer
-from flmm_plugin.datasets.scenes import render, sample_scene
+from flmm_plugin.apis.inferencer import lmm_options
 from flmm_plugin.errors import UserError
-from flmm_plugin.registry import MODELS
-
-CONFIG = Path(__file__).resolve().parents[2] / 'configs/tiny/flmm_tiny_scenes.py'
+from tests.tiny_checkpoint import CONFIG, draw_scene, save_checkpoint
 
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained mask head: what it draws is no matter here."""
-    path = tmp_path_factory.mktemp('flmm') / 'flmm.pth'
-    torch.manual_seed(0)
-    torch.save({'state_dict': MODELS.build(Config.fromfile(CONFIG).model).state_dict(), 'meta': {}}, path)
-    return path
+    return save_checkpoint(tmp_path_factory.mktemp('flmm'))
 
 
 @pytest.fixture(scope='module')
@@ -37,7 +30,7 @@ def ask(checkpoint: Path) -> FLMMInferencer:
 
 @pytest.fixture(scope='module')
 def scene() -> np.ndarray:
-    return render(sample_scene(np.random.default_rng([7, 1])))[0]
+    return draw_scene(1)
 
 
 def same(first, second) -> bool:
@@ -107,7 +100,7 @@ def test_given_phrases_do_not_depend_on_each_other(ask, scene):
 
 
 def test_a_batch_is_its_images_one_by_one(ask, scene):
-    other = render(sample_scene(np.random.default_rng([7, 2])))[0]
+    other = draw_scene(2)
     both = ask([scene, other], 'Describe the image.')
     assert same(both[0], ask(scene, 'Describe the image.')) and same(both[1], ask(other, 'Describe the image.'))
     answers = ask([scene, other], ['Describe the image.', 'How many things are there?'])
@@ -154,3 +147,33 @@ def test_a_question_for_each_image(ask, scene):
 def test_missing_checkpoint_is_named():
     with pytest.raises(UserError, match=r'nowhere\.pth'):
         FLMMInferencer(CONFIG, 'nowhere.pth')
+
+
+def test_a_checkpoint_of_another_lmm_is_refused(checkpoint, tmp_path):
+    saved = torch.load(checkpoint, weights_only=True)
+    saved['meta'] = dict(lmm_fingerprint='of another')
+    torch.save(saved, tmp_path / 'other.pth')
+    with pytest.raises(UserError, match='trained on an LMM with other weights'):
+        FLMMInferencer(CONFIG, tmp_path / 'other.pth', device='cpu')
+
+
+def test_dtype_follows_device_and_config():
+    assert lmm_options('cpu', None, False, False, {}) == {}
+    assert lmm_options('cuda:1', None, False, False, {}) == dict(dtype='bfloat16')
+    assert lmm_options('cuda', None, False, False, dict(dtype='float16')) == {}
+    assert lmm_options('cpu', 'bfloat16', False, False, {}) == dict(dtype='bfloat16')
+
+
+def test_bfloat16_answers_and_grounds(checkpoint, scene):
+    ask = FLMMInferencer(CONFIG, checkpoint, device='cpu', dtype='bfloat16', min_score=-10.0)
+    assert next(ask.model.lmm.model.parameters()).dtype == torch.bfloat16
+    result = ask(scene, 'Describe the image.')
+    assert result.phrases and all(np.isfinite(phrase.score) for phrase in result.phrases)
+
+
+def test_quantisation_needs_bitsandbytes(checkpoint, monkeypatch):
+    with pytest.raises(UserError, match='exclude each other'):
+        FLMMInferencer(CONFIG, checkpoint, load_in_4bit=True, load_in_8bit=True)
+    monkeypatch.setattr('flmm_plugin.apis.inferencer.find_spec', lambda name: None)
+    with pytest.raises(UserError, match='need bitsandbytes'):
+        FLMMInferencer(CONFIG, checkpoint, load_in_8bit=True)

@@ -1,0 +1,27 @@
+"""The shipped tiny model with an untrained mask head, for tests of what talks: what it draws is no matter there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from flmm_plugin.datasets.scenes import render, sample_scene
+from flmm_plugin.registry import MODELS
+
+CONFIG = Path(__file__).resolve().parents[1] / 'configs/tiny/flmm_tiny_scenes.py'
+
+
+def save_checkpoint(folder: Path) -> Path:
+    """Write a checkpoint of the tiny config."""
+    path = folder / 'flmm.pth'
+    torch.manual_seed(0)
+    torch.save({'state_dict': MODELS.build(Config.fromfile(CONFIG).model).state_dict(), 'meta': {}}, path)
+    return path
+
+
+def draw_scene(index: int) -> np.ndarray:
+    """A scene (192, 192, 3) uint8 RGB."""
+    return render(sample_scene(np.random.default_rng([7, index])))[0]
