@@ -54,7 +54,8 @@ for name, types in {types}.items():
 """
     types = {
         'MODELS': ['FLMM', 'LlavaLMM', 'UNetMaskHead', 'SAMRefiner'],
-        'DATASETS': ['RefCOCODataset', 'PNGDataset'],
+        'DATASETS': ['GRefCOCODataset', 'PNGDataset', 'ReasonSegDataset', 'RefCOCODataset'],
+        'METRICS': ['GRESMetric', 'PNGMetric', 'RESMetric', 'ReasonSegMetric'],
     }
     result = run_python(code.replace('{types}', repr(types)))
     assert result.returncode == 0, result.stderr
