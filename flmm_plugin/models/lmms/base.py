@@ -26,7 +26,7 @@ from flmm_plugin.errors import UserError
 from flmm_plugin.models.attention import ATTENTION_NAME
 from flmm_plugin.models.frozen import fingerprint, freeze, weights_hash
 from flmm_plugin.models.hidden_states import find_decoder
-from flmm_plugin.models.lmms.compat import dtype_argument, last_logits_only
+from flmm_plugin.models.lmms.compat import crop_cache, dtype_argument, last_logits_only
 from flmm_plugin.models.lmms.continuation import continued_mask, continued_positions
 from flmm_plugin.models.recording import record_outputs
 from flmm_plugin.structures import ImageInputs, LMMInputs, LMMOutputs, Segment
@@ -213,7 +213,7 @@ class FrozenLMM(nn.Module):
         """
         if (sample.phrase_ids[:cached] >= 0).any() or (sample.input_ids[cached:] == self.image_token_id).any():
             raise ValueError(f'the first {cached} tokens must hold the image and no phrase')
-        past.crop(cached)
+        crop_cache(past, cached)
         decoder = find_decoder(self.model, self.config.text_config)
         with record_outputs(self.model, [sample], cached=cached, all_tokens=all_tokens) as outputs:
             decoder(
@@ -223,7 +223,7 @@ class FrozenLMM(nn.Module):
                 past_key_values=past,
                 use_cache=True,
             )
-        past.crop(cached)
+        crop_cache(past, cached)
         return outputs[0]
 
     def collate(self, samples: Sequence[LMMInputs]) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from packaging.version import Version
 from torch import nn
-from transformers import __version__
+from transformers import Cache, __version__
 
 TRANSFORMERS = Version(__version__)
 
@@ -21,3 +21,10 @@ def last_logits_only(model: nn.Module) -> dict[str, Any]:
     """Ask for one row of logits: grounding needs none, and all of them are (N, vocabulary)."""
     accepted = inspect.signature(model.forward).parameters
     return {name: 1 for name in ('logits_to_keep', 'num_logits_to_keep') if name in accepted}
+
+
+def crop_cache(past: Cache, length: int) -> None:
+    """Keep the first ``length`` tokens. The newest releases count only what is to be removed."""
+    surplus = past.get_seq_length() - length
+    if surplus > 0:
+        past.crop(-surplus)
