@@ -30,5 +30,5 @@ def fingerprint(module: nn.Module, values: int = 64) -> str:
         flat = parameter.detach().flatten()
         sample = flat[:: max(1, len(flat) // values)][:values].cpu().bfloat16().contiguous()
         digest.update(f'{name} {tuple(parameter.shape)}'.encode())
-        digest.update(sample.view(torch.uint8).numpy())
+        digest.update(sample.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

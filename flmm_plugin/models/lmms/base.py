@@ -97,7 +97,8 @@ class FrozenLMM(nn.Module):
 
     def fingerprint(self) -> str:
         """Tells one LMM from another of the same shapes, by the layers of its text model (fine-tuned ones differ)."""
-        return fingerprint(find_decoder(self.model, self.config.text_config).layers)
+        decoder: Any = find_decoder(self.model, self.config.text_config)
+        return fingerprint(decoder.layers)
 
     def preprocess(self, image: Tensor) -> ImageInputs:
         """Preprocess a uint8 RGB image (3, H, W) as this family does."""
@@ -158,8 +159,9 @@ class FrozenLMM(nn.Module):
         def expand(ids: Tensor, value: int) -> Tensor:
             return torch.cat([ids[:start], ids.new_full((made.num_tokens,), value), ids[start + 1 :]])
 
-        branched = branch_ids is not None and bool((branch_ids >= 0).any())
-        if branched and (branch_ids.clamp(max=0).diff() < 0).any():
+        if branch_ids is not None and not (branch_ids >= 0).any():
+            branch_ids = None
+        if branch_ids is not None and (branch_ids.clamp(max=0).diff() < 0).any():
             raise PromptError('text without a branch must come before all branches')
         return LMMInputs(
             input_ids=expand(input_ids, self.image_token_id),
@@ -167,7 +169,7 @@ class FrozenLMM(nn.Module):
             vision=made.vision,
             grids=tuple(grid.shift(start) for grid in made.grids),
             target_size=made.target_size,
-            branch_ids=expand(branch_ids, -1) if branched else None,
+            branch_ids=None if branch_ids is None else expand(branch_ids, -1),
         )
 
     @torch.no_grad()
