@@ -52,6 +52,8 @@ def phrase_records(sample: dict) -> Iterator[dict[str, Any]]:
     truth, predicted = sample['gt_instances'], sample['pred_instances']
     masks, true_masks = predicted['masks'].bool(), truth['masks'].bool()
     refined, coarse = Overlaps.of_sample(sample), Overlaps.of_sample(sample, 'coarse_masks')
+    # Nothing found where nothing is counts as right, as in gRefCOCO's gIoU.
+    ious, coarse_ious = (np.where(found.unions > 0, found.ious, 1.0) for found in (refined, coarse))
     for index, phrase in enumerate(truth['phrases']):
         yield dict(
             sample_id=sample['sample_id'],
@@ -62,8 +64,8 @@ def phrase_records(sample: dict) -> Iterator[dict[str, Any]]:
             phrase=phrase,
             is_thing=bool(truth['is_thing'][index]),
             is_plural=bool(truth['is_plural'][index]),
-            iou=float(refined.ious[index]),
-            coarse_iou=float(coarse.ious[index]),
+            iou=float(ious[index]),
+            coarse_iou=float(coarse_ious[index]),
             intersection=int(refined.intersections[index]),
             union=int(refined.unions[index]),
             area=int(refined.truth[index]),

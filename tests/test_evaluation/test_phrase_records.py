@@ -39,6 +39,15 @@ def test_records_agree_with_the_metrics_and_the_masks(tmp_path: Path) -> None:
     assert records[1]['sample_id'] == 'val/1' and records[1]['phrase'] == 'thing 0'
 
 
+def test_nothing_found_where_nothing_is_counts_as_right(tmp_path: Path) -> None:
+    samples, path = samples_tested()[:1], tmp_path / 'run.jsonl'
+    for masks in (samples[0].gt_instances.masks, samples[0].pred_instances.masks):
+        masks[:] = False
+    samples[0].pred_instances.coarse_masks[:] = True
+    evaluate([PhraseRecords(str(path))], samples)
+    assert [(record['iou'], record['coarse_iou']) for record in read_records(path)] == [(1.0, 0.0)]
+
+
 def test_only_json_lines() -> None:
     with pytest.raises(ValueError, match=r'run\.json.*\.jsonl'):
         PhraseRecords('run.json')
