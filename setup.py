@@ -19,9 +19,11 @@ def requirements(name: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.startswith('#')]
 
 
+WEB = ['gradio>=6.0,<6.11']  # later ones ask for huggingface-hub 1, which transformers 4 refuses
 EXTRAS = {
     # Everything optional that leaves torch, mmcv and mmdet alone.
-    'all': ['accelerate>=0.26', 'matplotlib', 'peft', 'tensorboard', 'timm'],
+    'all': ['accelerate>=0.26', 'matplotlib', 'peft', 'tensorboard', 'timm', *WEB],
+    'web': WEB,
     'dev': requirements('dev'),
 }
 
