@@ -9,6 +9,7 @@ test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=3e-3, betas=(0.9, 0.999), weight_decay=0.01),
+    paramwise_cfg=dict(custom_keys={'sam': dict(lr_mult=0.2)}),  # it can segment already
     clip_grad=dict(max_norm=1.0),
 )
 param_scheduler = [
