@@ -6,16 +6,16 @@ Shape shorthand: P phrases, L layers, T phrase tokens, D hidden width of the LMM
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from mmengine.model import BaseDataPreprocessor, BaseModel
-from mmengine.structures import BaseDataElement, InstanceData
+from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from flmm_plugin.models.groundings import Grounding, phrase_texts, to_instances
 from flmm_plugin.models.losses import MaskLosses, average_over_phrases, resize_targets
-from flmm_plugin.models.refiners.sam import upsample_masks
+from flmm_plugin.models.mask_heads.batching import apply_by_size
 from flmm_plugin.models.trained_state import keep_trained_only
 from flmm_plugin.registry import MODELS
 from flmm_plugin.structures import LMMInputs, LMMOutputs, size_of
@@ -26,15 +26,6 @@ class OnCPU(BaseDataPreprocessor):
 
     def cast_data(self, data: Any) -> Any:
         return data
-
-
-@dataclass(frozen=True)
-class Grounding:
-    """Logits of one sample: ``coarse`` (P, h, w); with a refiner also ``refined`` (P, H, W) and ``scores`` (P,)."""
-
-    coarse: Tensor
-    refined: Tensor | None
-    scores: Tensor | None
 
 
 @MODELS.register_module()
@@ -120,11 +111,9 @@ class FLMM(BaseModel):
         if self.losses is None:
             raise ValueError('the model was built without losses: give loss_mask and loss_dice in its config')
         prepared = self.prepare(images, data_samples)
+        groundings = self.ground_batch(images, prepared, self.lmm(prepared))
         terms: list[dict[str, Tensor]] = []
-        for image, sample, lmm_inputs, lmm_outputs in zip(
-            images, data_samples, prepared, self.lmm(prepared), strict=True
-        ):
-            grounding = self.ground(image, lmm_inputs, lmm_outputs)
+        for sample, lmm_inputs, grounding in zip(data_samples, prepared, groundings, strict=True):
             masks = torch.as_tensor(sample.gt_instances.masks, device=grounding.coarse.device)
             if len(masks) != lmm_inputs.num_phrases:
                 raise ValueError(f'{lmm_inputs.num_phrases} phrases but {len(masks)} masks in gt_instances')
@@ -145,10 +134,11 @@ class FLMM(BaseModel):
         draws masks by: ``labels``, the phrases' indices, and ``label_names``, the phrases again.
         """
         prepared = self.prepare(images, data_samples)
-        for image, sample, lmm_inputs, lmm_outputs in zip(
-            images, data_samples, prepared, self.lmm(prepared), strict=True
+        outputs = self.lmm(prepared)
+        groundings = self.ground_batch(images, prepared, outputs)
+        for image, sample, lmm_inputs, lmm_outputs, grounding in zip(
+            images, data_samples, prepared, outputs, groundings, strict=True
         ):
-            grounding = self.ground(image, lmm_inputs, lmm_outputs)
             sample.pred_instances = to_instances(grounding, size_of(image))
             sample.pred_instances.labels = torch.arange(lmm_inputs.num_phrases)
             phrases = phrase_texts(sample, lmm_inputs.num_phrases)
@@ -163,19 +153,17 @@ class FLMM(BaseModel):
         """Raw results a sample: ``attention_maps`` (P, C, h, w), ``hidden_states`` (N, D) averaged over layers,
         ``coarse_logits`` (P, h, w), ``refined_logits`` (P, H, W) and ``scores`` (P,), or None without a refiner."""
         prepared = self.prepare(images, data_samples)
-        results = []
-        for image, lmm_inputs, lmm_outputs in zip(images, prepared, self.lmm(prepared, all_tokens=True), strict=True):
-            grounding = self.ground(image, lmm_inputs, lmm_outputs)
-            results.append(
-                dict(
-                    attention_maps=lmm_outputs.attention_maps,
-                    hidden_states=self.merge_layers(lmm_outputs.hidden_states) if self.uses_text else None,
-                    coarse_logits=grounding.coarse,
-                    refined_logits=grounding.refined,
-                    scores=grounding.scores,
-                )
+        outputs = self.lmm(prepared, all_tokens=True)
+        return [
+            dict(
+                attention_maps=lmm_outputs.attention_maps,
+                hidden_states=self.merge_layers(lmm_outputs.hidden_states) if self.uses_text else None,
+                coarse_logits=grounding.coarse,
+                refined_logits=grounding.refined,
+                scores=grounding.scores,
             )
-        return results
+            for lmm_outputs, grounding in zip(outputs, self.ground_batch(images, prepared, outputs), strict=True)
+        ]
 
     def prepare(self, images: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> list[LMMInputs]:
         """Tokenise and preprocess on the CPU, as the LMM's adapter does."""
@@ -187,40 +175,31 @@ class FLMM(BaseModel):
         ]
 
     def ground(self, image: Tensor, lmm_inputs: LMMInputs, lmm_outputs: LMMOutputs) -> Grounding:
-        """Mask head and refiner on one image; everything before the losses that is trained."""
-        coarse = self.mask_head(lmm_outputs.attention_maps)
-        region = lmm_inputs.finest_grid.region
-        if region is not None:
-            coarse = region.crop(coarse)
+        """:meth:`ground_batch` for one image."""
+        return self.ground_batch([image], [lmm_inputs], [lmm_outputs])[0]
+
+    def ground_batch(
+        self, images: Sequence[Tensor], inputs: Sequence[LMMInputs], outputs: Sequence[LMMOutputs]
+    ) -> list[Grounding]:
+        """Mask head and refiner; everything before the losses that is trained."""
+        coarse = apply_by_size(self.mask_head, [lmm_outputs.attention_maps for lmm_outputs in outputs])
+        regions = [lmm_inputs.finest_grid.region for lmm_inputs in inputs]
+        coarse = [c if region is None else region.crop(c) for c, region in zip(coarse, regions, strict=True)]
         if self.sam is None:
-            return Grounding(coarse, None, None)
-        text = None
-        if self.uses_text:
-            tokens = self.text_proj(self.merge_layers(lmm_outputs.hidden_states))
-            text = [tokens[lmm_outputs.phrase_ids == phrase] for phrase in range(lmm_inputs.num_phrases)]
-        return Grounding(coarse, *self.sam(image, coarse, text))
+            return [Grounding(logits, None, None) for logits in coarse]
+        features = self.sam.encode_images(images)
+        texts = [self.text_prompts(lmm_outputs) if self.uses_text else None for lmm_outputs in outputs]
+        return [
+            Grounding(logits, *self.sam(image, logits, text, known))
+            for image, logits, text, known in zip(images, coarse, texts, features, strict=True)
+        ]
+
+    def text_prompts(self, lmm_outputs: LMMOutputs) -> list[Tensor]:
+        """For each phrase (T, width of SAM's prompts)."""
+        tokens = self.text_proj(self.merge_layers(lmm_outputs.hidden_states))
+        return [tokens[lmm_outputs.phrase_ids == phrase] for phrase in range(len(lmm_outputs.attention_maps))]
 
     def merge_layers(self, hidden_states: Tensor) -> Tensor:
         """Average (L, T, D) hidden states over layers with the learned weights: (T, D)."""
         weights = self.text_layer_weights.softmax(dim=0)
         return (hidden_states * weights[:, None, None]).sum(dim=0)
-
-
-def to_instances(grounding: Grounding, size: tuple[int, int]) -> InstanceData:
-    """Bool masks at image size and a score each: SAM's predicted IoU, or the mean probability inside the mask."""
-    coarse = upsample_masks(grounding.coarse, size)
-    if grounding.refined is not None:
-        return InstanceData(masks=grounding.refined > 0, scores=grounding.scores, coarse_masks=coarse)
-    probabilities = grounding.coarse.float().sigmoid()
-    inside = probabilities > 0.5
-    scores = (probabilities * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1)
-    return InstanceData(masks=coarse, scores=scores, coarse_masks=coarse.clone())
-
-
-def phrase_texts(sample: BaseDataElement, count: int) -> list[str] | None:
-    """The phrases' texts, from the truth or else from the segments; None where the sample has only tokens."""
-    if 'gt_instances' in sample and 'phrases' in sample.gt_instances:
-        return list(sample.gt_instances.phrases)
-    if 'segments' not in sample:
-        return None
-    return [' '.join(s.text.strip() for s in sample.segments if s.phrase == phrase) for phrase in range(count)]

@@ -73,7 +73,11 @@ class SAMRefiner(nn.Module):
         return weights_hash(self.model.image_encoder)
 
     def forward(
-        self, image: Tensor, coarse_logits: Tensor, text: Sequence[Tensor] | None = None
+        self,
+        image: Tensor,
+        coarse_logits: Tensor,
+        text: Sequence[Tensor] | None = None,
+        features: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Refine the masks of one image, all phrases together.
 
@@ -81,12 +85,14 @@ class SAMRefiner(nn.Module):
             image: (3, H, W) uint8 RGB.
             coarse_logits: (P, h, w) over the whole image. Gradients pass through the mask prompt, not through the box.
             text: for each phrase (T, D) embeddings, T may differ.
+            features: the image's own of :meth:`encode_images`, where they are at hand.
 
         Returns:
             Logits (P, H, W) fp32 and SAM's predicted IoU (P,).
         """
         size, input_size = size_of(image), self.input_size(image)
-        features = self.encode_image(image)
+        if features is None:
+            (features,) = self.encode_images([image])
         dense, sparse = self.embed_prompts(coarse_logits, size, input_size)
         logits, scores = self.decode(features, dense, sparse, text if 'text' in self.prompts else None)
         return self.model.postprocess_masks(logits.float(), input_size, size)[:, 0], scores[:, 0]
@@ -96,20 +102,35 @@ class SAMRefiner(nn.Module):
         return self.transform.get_preprocess_shape(*image.shape[1:], self.transform.target_length)
 
     @torch.no_grad()
-    def encode_image(self, image: Tensor) -> Tensor:
-        """Features (1, D, S / patch, S / patch) of a uint8 image (3, H, W); cached in evaluation."""
-        pixels = image.permute(1, 2, 0).contiguous().cpu().numpy()
-        key = (
-            f'{pixels.shape} {torch.is_autocast_enabled()} {self.model.device} {blake2b(pixels.tobytes()).hexdigest()}'
-        )
-        if key not in self._features:
-            resized = torch.as_tensor(self.transform.apply_image(pixels), device=self.model.device)
-            self._features[key] = self.model.image_encoder(self.model.preprocess(resized.permute(2, 0, 1)[None]))
-        features = self._features[key]
-        self._features.move_to_end(key)
-        while len(self._features) > (0 if self.training else self.cache_size):
-            self._features.popitem(last=False)
-        return features
+    def encode_images(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """Features (1, D, S / patch, S / patch) of each uint8 image (3, H, W), encoded in one call.
+
+        An image that comes twice is encoded once; in evaluation the last ``cache_size`` are kept.
+        """
+        keys = [self._key(image) for image in images]
+        pixels = dict(zip(keys, images, strict=True))
+        found = {key: self._features[key] for key in pixels if key in self._features}
+        missing = [key for key in pixels if key not in found]
+        if missing:
+            inputs = torch.cat([self._preprocess(pixels[key]) for key in missing])
+            # A view would keep the features of the whole batch alive.
+            found.update(zip(missing, map(torch.clone, self.model.image_encoder(inputs).split(1)), strict=True))
+        if not self.training:
+            for key in pixels:
+                self._features[key] = found[key]
+                self._features.move_to_end(key)
+            while len(self._features) > self.cache_size:
+                self._features.popitem(last=False)
+        return [found[key] for key in keys]
+
+    def _key(self, image: Tensor) -> str:
+        digest = blake2b(image.contiguous().cpu().numpy().tobytes()).hexdigest()
+        return f'{tuple(image.shape)} {torch.is_autocast_enabled()} {self.model.device} {digest}'
+
+    def _preprocess(self, image: Tensor) -> Tensor:
+        """(1, 3, S, S) of a uint8 image (3, H, W)."""
+        resized = self.transform.apply_image(image.permute(1, 2, 0).contiguous().cpu().numpy())
+        return self.model.preprocess(torch.as_tensor(resized, device=self.model.device).permute(2, 0, 1)[None])
 
     def embed_prompts(
         self, coarse_logits: Tensor, size: tuple[int, int], input_size: tuple[int, int]

@@ -97,14 +97,28 @@ def test_image_encoder_is_frozen() -> None:
 
 def test_features_are_cached_by_content_in_evaluation() -> None:
     sam = refiner(cache_size=2)
-    first = sam.encode_image(random_image(*SIZE))
-    assert sam.encode_image(random_image(*SIZE)) is first
+    (first,) = sam.encode_images([random_image(*SIZE)])
+    assert sam.encode_images([random_image(*SIZE)])[0] is first
     for seed in (1, 2):
-        sam.encode_image(random_image(*SIZE, seed=seed))
-    assert sam.encode_image(random_image(*SIZE)) is not first
+        sam.encode_images([random_image(*SIZE, seed=seed)])
+    assert sam.encode_images([random_image(*SIZE)])[0] is not first
     sam.train()
-    again = sam.encode_image(random_image(*SIZE))
-    assert sam.encode_image(random_image(*SIZE)) is not again
+    (again,) = sam.encode_images([random_image(*SIZE)])
+    assert sam.encode_images([random_image(*SIZE)])[0] is not again
+
+
+def test_images_are_encoded_in_one_call() -> None:
+    """All that are not cached, each once, whatever their shapes and though they outnumber the cache."""
+    sam, calls = refiner(cache_size=2), []
+    sam.model.image_encoder.register_forward_hook(lambda _, inputs, __: calls.append(len(inputs[0])))
+    images = [random_image(*SIZE), random_image(60, 40, seed=1), random_image(*SIZE), random_image(50, 50, seed=2)]
+    alone = [refiner().encode_images([image])[0] for image in images]
+    sam.encode_images(images[1:2])
+    together = sam.encode_images(images)
+    assert calls == [1, 2]
+    assert together[0] is together[2]
+    for one, expected in zip(together, alone, strict=True):
+        torch.testing.assert_close(one, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_checkpoint(tmp_path: Path) -> None:

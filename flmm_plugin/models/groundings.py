@@ -1,0 +1,42 @@
+"""What grounding gives for one image, and what of it is shown.
+
+Shape shorthand: P phrases, (H, W) image size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmengine.structures import BaseDataElement, InstanceData
+from torch import Tensor
+
+from flmm_plugin.models.refiners.sam import upsample_masks
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """Logits of one sample: ``coarse`` (P, h, w); with a refiner also ``refined`` (P, H, W) and ``scores`` (P,)."""
+
+    coarse: Tensor
+    refined: Tensor | None
+    scores: Tensor | None
+
+
+def to_instances(grounding: Grounding, size: tuple[int, int]) -> InstanceData:
+    """Bool masks at image size and a score each: SAM's predicted IoU, or the mean probability inside the mask."""
+    coarse = upsample_masks(grounding.coarse, size)
+    if grounding.refined is not None:
+        return InstanceData(masks=grounding.refined > 0, scores=grounding.scores, coarse_masks=coarse)
+    probabilities = grounding.coarse.float().sigmoid()
+    inside = probabilities > 0.5
+    scores = (probabilities * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1)
+    return InstanceData(masks=coarse, scores=scores, coarse_masks=coarse.clone())
+
+
+def phrase_texts(sample: BaseDataElement, count: int) -> list[str] | None:
+    """The phrases' texts, from the truth or else from the segments; None where the sample has only tokens."""
+    if 'gt_instances' in sample and 'phrases' in sample.gt_instances:
+        return list(sample.gt_instances.phrases)
+    if 'segments' not in sample:
+        return None
+    return [' '.join(s.text.strip() for s in sample.segments if s.phrase == phrase) for phrase in range(count)]
