@@ -5,6 +5,10 @@ returned whole (`output_attentions=True`, as the authors' code does); the three 
 other (time_vs_bare, peak_memory_vs_bare, kept_bytes_vs_eager); speedup_vs_eager is eager's time to ours. Peak memory is
 that of the whole process on the CPU, weights and libraries included, and CUDA's count of tensors on a GPU.
 
+`train`: a training step on a batch of 8 images, against 8 single steps the authors' way (eager attention returned
+whole, SAM's decoder called phrase by phrase) with the same losses; and where the time of our step goes. Weights are not
+updated.
+
 `test`: independent expressions of an image, which share one pass of the LMM over it, against a pass for each; and SAM's
 decoder on all masks at once, against one by one.
 
@@ -23,15 +27,19 @@ from flmm_plugin.benchmark.extract import table as extract_table
 from flmm_plugin.benchmark.presets import PRESETS
 from flmm_plugin.benchmark.testing import measure_testing
 from flmm_plugin.benchmark.testing import table as testing_table
+from flmm_plugin.benchmark.training import measure_training
+from flmm_plugin.benchmark.training import table as training_table
 from flmm_plugin.errors import readable_errors
 
 WAYS = {
     'extract': (extract, extract_table),
+    'train': (measure_training, training_table),
     'test': (measure_testing, testing_table),
     'chat': (measure_chat, chat_table),
 }
 ABOUT = {
     'extract': 'the forward pass of the LMM',
+    'train': 'a training step',
     'test': 'expressions and masks of an image',
     'chat': 'an answer and its phrases',
 }

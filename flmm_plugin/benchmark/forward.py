@@ -14,7 +14,7 @@ from flmm_plugin.models.attention import ATTENTION_NAME
 from flmm_plugin.models.hidden_states import find_decoder
 from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.models.lmms.compat import last_logits_only
-from flmm_plugin.structures import LMMInputs
+from flmm_plugin.structures import LMMInputs, LMMOutputs
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,13 @@ def captured(lmm: FrozenLMM, sample: LMMInputs) -> Kept:
 @torch.no_grad()
 def eager(lmm: FrozenLMM, sample: LMMInputs) -> Kept:
     """Every layer's whole attention and hidden states returned, and the phrases' part taken out afterwards."""
+    outputs, num_bytes = eager_outputs(lmm, sample)
+    return Kept(num_bytes, outputs.attention_maps)
+
+
+@torch.no_grad()
+def eager_outputs(lmm: FrozenLMM, sample: LMMInputs) -> tuple[LMMOutputs, int]:
+    """The same as what grounding keeps, of a sample with one grid; and the bytes of what was returned whole."""
     with attention_of(lmm, 'eager'):
         outputs = lmm.model(
             **lmm.collate([sample]),
@@ -72,7 +79,9 @@ def eager(lmm: FrozenLMM, sample: LMMInputs) -> Kept:
     (grid,) = sample.grids
     rows = [(sample.phrase_ids == phrase).nonzero().flatten() for phrase in range(sample.num_phrases)]
     maps = torch.cat([average(attention[0], rows, grid.columns) for attention in outputs.attentions], dim=1)
-    return Kept(num_bytes, maps.unflatten(-1, (grid.height, grid.width)))
+    hidden_states = torch.stack([layer[0, sample.phrase_rows] for layer in outputs.hidden_states[-lmm.num_layers :]])
+    phrase_ids = sample.phrase_ids[sample.phrase_rows].to(lmm.device)
+    return LMMOutputs(maps.unflatten(-1, (grid.height, grid.width)), hidden_states, phrase_ids), num_bytes
 
 
 def average(attention: Tensor, rows: Sequence[Tensor], columns: Tensor) -> Tensor:

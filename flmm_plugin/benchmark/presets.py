@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
@@ -45,6 +46,7 @@ class RandomLlava(FrozenLMM):
     def __init__(self, preset: Preset, grid: int, dtype: torch.dtype = torch.float32) -> None:
         nn.Module.__init__(self)  # FrozenLMM's own would load weights
         self.name = 'random LLaVA'
+        self.grid = grid
         torch.manual_seed(0)
         model = LlavaForConditionalGeneration(
             LlavaConfig(
@@ -73,7 +75,11 @@ class RandomLlava(FrozenLMM):
         freeze(self)
 
     def preprocess(self, image: Tensor) -> ImageInputs:
-        raise NotImplementedError('a random LMM reads no pictures; make_inputs gives it noise')
+        """The picture squashed to the grid's square."""
+        side = self.grid * PATCH
+        pixels = F.interpolate(image[None] / 127.5 - 1, size=(side, side), mode='bilinear', antialias=True)
+        grids = (ImageGrid(torch.arange(self.grid**2), self.grid, self.grid),)
+        return ImageInputs({'pixel_values': pixels}, self.grid**2, grids, target_size=(side, side))
 
 
 def grid_for(tokens: int, phrases: int) -> int:

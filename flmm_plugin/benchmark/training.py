@@ -1,0 +1,177 @@
+"""What a training step costs: a batch our way against single steps the authors' way, and where our time goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.structures import BaseDataElement, InstanceData
+from torch import Tensor
+
+from flmm_plugin.benchmark.breakdown import break_down
+from flmm_plugin.benchmark.extract import circumstances, interleaved
+from flmm_plugin.benchmark.forward import attention_of, eager_outputs
+from flmm_plugin.benchmark.presets import PRESETS, RandomLlava, grid_for, make_inputs
+from flmm_plugin.benchmark.testing import SAM
+from flmm_plugin.errors import UserError
+from flmm_plugin.models.attention import ATTENTION_NAME
+from flmm_plugin.models.flmm import FLMM
+from flmm_plugin.models.refiners import SAMRefiner
+from flmm_plugin.registry import MODELS
+from flmm_plugin.structures import LMMInputs, LMMOutputs
+
+BATCH = 8
+LOSS_TOLERANCE = 1e-4
+IMAGE_SIZE = (480, 640)
+MASK_HEADS = {'tiny': dict(base_channels=4, num_stages=3, upsample_input=16), 'mid': dict(base_channels=64)}
+
+
+class EagerLlava(RandomLlava):
+    """The authors' way: every layer's whole attention is returned, and the phrases' part taken out afterwards."""
+
+    @torch.no_grad()
+    def forward(self, samples: Sequence[LMMInputs], all_tokens: bool = False) -> list[LMMOutputs]:
+        return [eager_outputs(self, sample)[0] for sample in samples]
+
+
+class LoopedSAM(SAMRefiner):
+    """The authors' way: the decoder is called once a phrase."""
+
+    def decode(
+        self, features: Tensor, dense: Tensor, sparse: Tensor, text: Sequence[Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
+        singles = [
+            super(LoopedSAM, self).decode(features, dense[i : i + 1], sparse[i : i + 1], text and text[i : i + 1])
+            for i in range(len(dense))
+        ]
+        logits, scores = (torch.cat(tensors) for tensors in zip(*singles, strict=True))
+        return logits, scores
+
+
+def measure_training(
+    preset: str,
+    tokens: Sequence[int],
+    phrases: int = 6,
+    repeats: int = 5,
+    device: str = 'cpu',
+    dtype: str = 'float32',
+    batch: int = BATCH,
+) -> dict[str, Any]:
+    """Measure a step (losses and their gradients, no update) on ``batch`` images with ``phrases`` phrases each.
+
+    Returns:
+        The circumstances, and under ``train`` a dict for each length: median ``seconds`` of ours and of as many single
+        steps of the original, ``speedup``, ``samples_per_second``, the largest ``max_difference`` of their losses, and
+        ``breakdown``: milliseconds (``ms``) and ``percent`` of each part of our step.
+
+    Raises:
+        UserError: when the two ways do not end up with the same losses.
+    """
+    rows = [dict(tokens=n, **measure_step(preset, n, phrases, repeats, device, dtype, batch)) for n in tokens]
+    about = dict(preset=preset, batch=batch, phrases=phrases, repeats=repeats, dtype=dtype)
+    return dict(**about, **circumstances(device), train=rows)
+
+
+def measure_step(
+    preset: str, tokens: int, phrases: int, repeats: int, device: str, dtype: str, batch: int
+) -> dict[str, Any]:
+    ours, original = build_models(preset, grid_for(tokens, phrases), device, getattr(torch, dtype))
+    images, samples = make_samples(tokens, phrases, batch)
+
+    def step() -> dict[str, Tensor]:
+        return losses_and_gradients(ours, images, samples)
+
+    def single_steps() -> list[dict[str, Tensor]]:
+        return [
+            losses_and_gradients(original, [image], [sample]) for image, sample in zip(images, samples, strict=True)
+        ]
+
+    with attention_of(ours.lmm, ATTENTION_NAME):
+        difference = largest_difference(step(), single_steps())
+        # Half precision rounds the two ways apart: there the difference is reported and not judged.
+        if dtype == 'float32' and difference > LOSS_TOLERANCE:
+            raise UserError(
+                f'the losses of the two ways differ by {difference:.1e}, more than {LOSS_TOLERANCE}: times of steps '
+                'that do not compute the same say nothing'
+            )
+        seconds = interleaved({'ours': step, 'original': single_steps}, repeats)
+        breakdown = break_down(ours, images, samples, repeats)
+    return dict(
+        seconds=seconds,
+        speedup=seconds['original'] / seconds['ours'],
+        samples_per_second={way: batch / time for way, time in seconds.items()},
+        max_difference=difference,
+        breakdown=breakdown,
+    )
+
+
+def build_models(preset: str, grid: int, device: str, dtype: torch.dtype) -> tuple[FLMM, FLMM]:
+    """Ours, and one that computes the authors' way with the very same weights."""
+    config: dict[str, Any] = dict(
+        type='FLMM',
+        mask_head=dict(type='UNetMaskHead', **MASK_HEADS[preset]),
+        loss_mask=dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True),
+        loss_dice=dict(type='mmdet.DiceLoss', use_sigmoid=True, naive_dice=True, eps=1.0),
+    )
+    ways = {RandomLlava: SAMRefiner, EagerLlava: LoopedSAM}
+    ours, original = (
+        MODELS.build(
+            config
+            | dict(
+                lmm=dict(type=lmm, preset=PRESETS[preset], grid=grid, dtype=dtype),
+                refiner=dict(type=refiner, arch=SAM[preset]),
+            )
+        ).train()
+        for lmm, refiner in ways.items()
+    )
+    ours.to(device)
+    original.lmm.model, original.sam.model = ours.lmm.model, ours.sam.model
+    for name in ('mask_head', 'text_proj', 'text_layer_weights'):
+        setattr(original, name, getattr(ours, name))
+    return ours, original
+
+
+def make_samples(tokens: int, phrases: int, batch: int) -> tuple[list[Tensor], list[BaseDataElement]]:
+    """Pictures of noise, each with a text of ``tokens`` tokens in all and a random mask for each phrase."""
+    inputs = make_inputs(tokens, phrases)
+    columns = inputs.grids[0].columns
+    one_token = torch.ones(tokens, dtype=torch.bool)
+    one_token[columns[1:]] = False
+    generator = torch.Generator().manual_seed(0)
+    images, samples = [], []
+    for _ in range(batch):
+        images.append(torch.randint(0, 256, (3, *IMAGE_SIZE), dtype=torch.uint8, generator=generator))
+        text = dict(input_ids=inputs.input_ids[one_token], phrase_ids=inputs.phrase_ids[one_token])
+        sample = BaseDataElement(metainfo=text)
+        sample.gt_instances = InstanceData(masks=torch.rand(phrases, *IMAGE_SIZE, generator=generator) > 0.5)
+        samples.append(sample)
+    return images, samples
+
+
+def losses_and_gradients(
+    model: FLMM, images: Sequence[Tensor], samples: Sequence[BaseDataElement]
+) -> dict[str, Tensor]:
+    """One step without its update: the weights stay, so that every round computes the same."""
+    model.zero_grad()
+    losses = model.loss(images, samples)
+    model.parse_losses(losses)[0].backward()
+    return {name: value.detach() for name, value in losses.items() if 'loss' in name}
+
+
+def largest_difference(batch: dict[str, Tensor], singles: Sequence[dict[str, Tensor]]) -> float:
+    """Between the losses of a batch and the means of those of its samples, which have as many phrases each."""
+    means = {name: torch.stack([one[name] for one in singles]).mean() for name in batch}
+    return max(abs(batch[name] - mean).item() for name, mean in means.items())
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as two Markdown tables: the two ways, and where the time of ours goes."""
+    lines = ['| tokens | ours | original | speed-up | largest difference |', '|---:|---:|---:|---:|---:|']
+    for row in result['train']:
+        ours, original = (f'{row["seconds"][way]:.3g} s' for way in ('ours', 'original'))
+        lines.append(f'| {row["tokens"]} | {ours} | {original} | {row["speedup"]:.2f} | {row["max_difference"]:.1e} |')
+    for row in result['train']:
+        lines += ['', f'| our step, {row["tokens"]} tokens | ms | % |', '|---|---:|---:|']
+        lines += [f'| {name} | {part["ms"]:.1f} | {part["percent"]:.1f} |' for name, part in row['breakdown'].items()]
+    return '\n'.join(lines)

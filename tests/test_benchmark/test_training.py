@@ -1,0 +1,54 @@
+"""Our step and the authors' single steps compute the same; timings are not judged."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from flmm_plugin.benchmark import training
+from flmm_plugin.benchmark.forward import attention_of
+from flmm_plugin.benchmark.presets import grid_for
+from flmm_plugin.benchmark.training import build_models, losses_and_gradients, make_samples, measure_training, table
+from flmm_plugin.errors import UserError
+from flmm_plugin.models.attention import ATTENTION_NAME
+
+PARTS = ['data', 'LMM', 'U-Net', 'SAM encoder', 'SAM decoder', 'losses', 'backward', 'rest']
+
+
+def test_both_ways_have_the_same_losses_and_gradients() -> None:
+    torch.manual_seed(0)
+    ours, original = build_models('tiny', grid_for(120, 3), 'cpu', torch.float32)
+    images, samples = make_samples(120, 3, batch=2)
+    assert not torch.equal(images[0], images[1])
+    with attention_of(ours.lmm, ATTENTION_NAME):
+        losses = losses_and_gradients(ours, images, samples)
+        gradients = {name: p.grad.clone() for name, p in ours.named_parameters() if p.grad is not None}
+        singles = []
+        sums = {name: torch.zeros_like(gradient) for name, gradient in gradients.items()}
+        for image, sample in zip(images, samples, strict=True):
+            singles.append(losses_and_gradients(original, [image], [sample]))
+            for name, parameter in original.named_parameters():
+                if parameter.grad is not None:
+                    sums[name] += parameter.grad / 2
+    assert list(losses) == ['loss_mask', 'loss_dice', 'sam_loss_mask', 'sam_loss_dice']
+    for name, value in losses.items():
+        torch.testing.assert_close(value, (singles[0][name] + singles[1][name]) / 2, atol=1e-4, rtol=0)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, sums[name], atol=1e-4, rtol=1e-3)
+
+
+def test_result_says_what_was_measured() -> None:
+    result = measure_training('tiny', [120], phrases=2, repeats=1, batch=2)
+    (row,) = result['train']
+    assert result['batch'] == 2 and row['tokens'] == 120 and row['max_difference'] < 1e-4
+    assert row['speedup'] == row['seconds']['original'] / row['seconds']['ours']
+    assert list(row['breakdown']) == PARTS
+    assert sum(part['percent'] for part in row['breakdown'].values()) == pytest.approx(100)
+    assert all(part['ms'] > 0 for part in row['breakdown'].values())
+    assert len(table(result).splitlines()) == 3 + 3 + len(PARTS)
+
+
+def test_ways_that_differ_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, 'LOSS_TOLERANCE', -1.0)
+    with pytest.raises(UserError, match='losses of the two ways differ'):
+        measure_training('tiny', [60], phrases=1, repeats=1, batch=1)
