@@ -48,6 +48,7 @@ class Conversation:
         max_new_tokens: int = MAX_NEW_TOKENS,
         on_text: OnText | None = None,
         stop: threading.Event | None = None,
+        begin: str = '',
         **generation: Any,
     ) -> GroundedAnswer:
         """Answer a question and ground the phrases of the answer.
@@ -55,11 +56,13 @@ class Conversation:
         Args:
             on_text: called with pieces of the answer while it is generated.
             stop: ends the answer early once it is set.
+            begin: words put into the LMM's mouth, which it goes on from; they are no part of the result's answer.
             generation: further arguments of the LMM's ``generate``; greedy without them.
         """
         check_question(question)
         with self.grounder.lock, torch.inference_mode():
             prompt = self._prompt(question)
+            prompt = follow(prompt, self.lmm.processor.tokenizer(begin, add_special_tokens=False)['input_ids'])
             ids = self._generate(prompt, max_new_tokens=max_new_tokens, on_text=on_text, stop=stop, **generation)
             answer, spans = token_spans(self.lmm.processor.tokenizer, ids)
             said = follow(prompt, ids)

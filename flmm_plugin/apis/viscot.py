@@ -1,0 +1,100 @@
+"""The VisCoT benchmark: questions with the box that helps to answer them, and offline scores.
+
+Scoring by a language model, as the benchmark's authors do, needs a service and a key, and is left to them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flmm_plugin.errors import DataError
+
+REQUEST = 'Please provide the bounding box coordinate of the region that can help you answer the question better.'
+ANLS_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Question:
+    """``box``: x0, y0, x1, y1 in pixels, where the answer is to be seen."""
+
+    id: Any
+    image: str
+    text: str
+    box: tuple[float, float, float, float]
+    answer: str
+
+
+def read_viscot(path: str | Path) -> list[Question]:
+    """Read a file of the benchmark: a JSON list of records, or a record a line.
+
+    A record has ``image: [FILE, 'FILE###[x0, y0, x1, y1]']`` and ``conversations``, whose first turn asks and whose
+    last turn is the answer.
+    """
+    try:
+        content = Path(path).read_text()
+        records = json.loads(content) if content.lstrip()[:1] == '[' else [json.loads(r) for r in content.splitlines()]
+    except (OSError, ValueError) as error:
+        raise DataError(f'{path} cannot be read as JSON of the VisCoT benchmark: {error}') from error
+    return [read_record(record, f'{path}: record {index}') for index, record in enumerate(records)]
+
+
+def read_record(record: dict[str, Any], where: str) -> Question:
+    try:
+        image, region = record['image']
+        box = tuple(float(value) for value in re.findall(r'-?\d+(?:\.\d+)?', region.split('###')[1]))
+        turns = record['conversations']
+        text = turns[0]['value'].replace(REQUEST, '').replace('<image>', '').strip()
+        x0, y0, x1, y1 = box
+        return Question(record.get('question_id', where), image, text, (x0, y0, x1, y1), turns[-1]['value'].strip())
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{where} is not of the VisCoT format (image: [FILE, 'FILE###[x0, y0, x1, y1]'], conversations): {error!r}"
+        ) from error
+
+
+def normalize(text: str) -> str:
+    """Lower case, without punctuation at the ends, articles and repeated space."""
+    return ' '.join(re.sub(r'\b(?:a|an|the)\b', ' ', text.lower()).strip(' .,;:!?"\'').split()).strip(' .')
+
+
+def exact_match(answer: str, truth: str) -> float:
+    return float(normalize(answer) == normalize(truth))
+
+
+def anls(answer: str, truth: str, threshold: float = ANLS_THRESHOLD) -> float:
+    """Normalised Levenshtein similarity; 0 where fewer than ``threshold`` agree (arXiv 1905.13648)."""
+    answer, truth = normalize(answer), normalize(truth)
+    longest = max(len(answer), len(truth))
+    similarity = 1.0 if longest == 0 else 1 - edit_distance(answer, truth) / longest
+    return similarity if similarity >= threshold else 0.0
+
+
+def edit_distance(first: str, second: str) -> int:
+    """Insertions, deletions and substitutions from one text to another."""
+    row = list(range(len(second) + 1))
+    for i, left in enumerate(first, 1):
+        previous, row[0] = row[0], i
+        for j, right in enumerate(second, 1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (left != right))
+    return row[-1]
+
+
+def box_iou(first: Sequence[float], second: Sequence[float]) -> float:
+    """IoU of two boxes x0, y0, x1, y1."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    shared = max(width, 0) * max(height, 0)
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
+    return shared / max(areas - shared, 1e-9)
+
+
+def summarize(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Mean scores of answered questions, as fractions."""
+    count = max(len(rows), 1)
+    scores = {name: sum(row[name] for row in rows) / count for name in ('exact_match', 'anls', 'box_iou')}
+    return {**scores, 'box_acc@0.5': sum(row['box_iou'] >= 0.5 for row in rows) / count, 'questions': len(rows)}
