@@ -4,12 +4,12 @@ While a forward pass runs inside :func:`select_attention`, every attention layer
 computes, besides, the softmaxed attention of the selected rows only. The full ``(N, N)`` matrix never exists.
 
 Shape shorthand: B samples, H query heads, G key/value heads, N keys, Q queries, D head width, T phrase tokens,
-P phrases, C image columns, L layers.
+P phrases, C image columns, K heads kept in a layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -47,14 +47,18 @@ class AttentionSelection:
 
 @dataclass
 class AttentionCapture:
-    """What the layers reported: ``layers[l][b]`` is (P, H, C) fp32."""
+    """What the layers reported: ``layers[l][b]`` is (P, K, C) fp32.
+
+    ``heads``: for each layer the (K,) int64 heads that are kept, or None to keep all.
+    """
 
     selections: Sequence[AttentionSelection]
+    heads: Mapping[int, Tensor] | None = None
     layers: dict[int, list[Tensor]] = field(default_factory=dict)
 
     def maps(self, sample: int) -> Tensor:
-        """(P, L, H, C) fp32 attention of one sample, averaged over the tokens of each phrase."""
-        return torch.stack([self.layers[layer][sample] for layer in sorted(self.layers)], dim=1)
+        """(P, heads kept in all layers, C) fp32 attention of one sample, averaged over the tokens of each phrase."""
+        return torch.cat([self.layers[layer][sample] for layer in sorted(self.layers)], dim=1)
 
     def report(self, layer: int, maps: list[Tensor]) -> None:
         if layer in self.layers:
@@ -66,17 +70,20 @@ _active: ContextVar[AttentionCapture | None] = ContextVar('flmm_attention_captur
 
 
 @contextmanager
-def select_attention(selections: Sequence[AttentionSelection], num_layers: int) -> Iterator[AttentionCapture]:
+def select_attention(
+    selections: Sequence[AttentionSelection], num_layers: int, heads: Mapping[int, Tensor] | None = None
+) -> Iterator[AttentionCapture]:
     """Capture the selected attention of the forward pass run inside the block.
 
     Args:
         selections: one entry a sample of the batch.
         num_layers: how many attention layers must report.
+        heads: for each layer the (K,) int64 heads to keep, all by default.
 
     Raises:
         RuntimeError: when the block ends and a layer did not report.
     """
-    capture = AttentionCapture(selections)
+    capture = AttentionCapture(selections, heads)
     token = _active.set(capture)
     try:
         yield capture
@@ -98,6 +105,7 @@ def attend_selected(
     mask: Tensor | None,
     scaling: float,
     causal: bool,
+    heads: Tensor | None = None,
 ) -> Tensor:
     """Softmaxed attention of one sample's selected rows, averaged over each phrase.
 
@@ -105,17 +113,25 @@ def attend_selected(
         query: (H, Q, D) and ``key``: (G, N, D), after rotary embedding. With a cache the Q queries are the last of N.
         mask: None, or (1 or H, Q, >=N), additive float or bool (True = may attend).
         causal: hide the keys after each row where ``mask`` is None.
+        heads: (K,) int64 heads to keep, all by default.
 
     Returns:
-        (P, H, C) fp32.
+        (P, K, C) fp32.
     """
+    if heads is not None and not len(heads):
+        return torch.zeros(selection.num_phrases, 0, len(selection.columns), device=query.device)
     num_keys = key.shape[1]
     rows = selection.rows.to(query.device)
     local = rows - (num_keys - query.shape[1])
     # Heads that share a key are stacked along the rows, so that the keys are never repeated.
     queries = query[:, local].unflatten(0, (key.shape[0], -1))
     scores = queries.flatten(1, 2) @ key.transpose(1, 2)
-    scores = scores.unflatten(1, (-1, len(rows))).flatten(0, 1).float() * scaling
+    scores = scores.unflatten(1, (-1, len(rows))).flatten(0, 1)
+    if heads is not None:
+        heads = heads.to(query.device)
+        scores = scores[heads]
+        mask = mask[heads] if mask is not None and len(mask) > 1 else mask
+    scores = scores.float() * scaling
     if mask is not None:
         visible = mask[:, local, :num_keys]
         scores = scores.masked_fill(~visible, -torch.inf) if mask.dtype == torch.bool else scores + visible
@@ -151,12 +167,14 @@ def capturing_sdpa(
         causal = getattr(module, 'is_causal', True) if is_causal is None else is_causal
         masks = [None] * len(query) if attention_mask is None else attention_mask.expand(len(query), -1, -1, -1)
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        layer = cast(int, module.layer_idx)
+        heads = None if capture.heads is None else capture.heads[layer]
         with torch.autocast(query.device.type, enabled=False):
             maps = [
-                attend_selected(selection, query[b], key[b], masks[b], scale, causal)
+                attend_selected(selection, query[b], key[b], masks[b], scale, causal, heads)
                 for b, selection in enumerate(capture.selections)
             ]
-        capture.report(cast(int, module.layer_idx), maps)
+        capture.report(layer, maps)
     return sdpa_attention_forward(
         module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs
     )

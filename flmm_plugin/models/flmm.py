@@ -41,6 +41,8 @@ class FLMM(BaseModel):
         loss_mask, loss_dice: configs of the losses, needed for training only.
         targets: ``'lmm'`` compares with masks at the LMM's input resolution, as the authors do; ``'image'`` with masks
             at the image's own, which is finer where the LMM's input is small.
+        refined_weight: weight of the refined masks' losses beside those of the mask head, 1 as the authors have it. The
+            refiner's gradient trains the mask head too; with less of it the mask head's own masks come out better.
     """
 
     def __init__(
@@ -52,12 +54,16 @@ class FLMM(BaseModel):
         loss_mask: dict | None = None,
         loss_dice: dict | None = None,
         targets: str = 'lmm',
+        refined_weight: float = 1.0,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor or OnCPU(), init_cfg=init_cfg)
         self.lmm = MODELS.build(lmm)
         self.mask_head = MODELS.build({**mask_head, 'in_channels': self.lmm.num_maps})
+        if self.lmm.heads is not None:
+            # In checkpoints too, so that one made with other heads is known from its tensors alone.
+            self.register_buffer('heads', torch.tensor(self.lmm.heads))
         # "sam" and the names of the text projection are the authors' checkpoint keys.
         self.sam = None if refiner is None else MODELS.build(refiner)
         if self.sam is not None and self.uses_text:
@@ -66,6 +72,7 @@ class FLMM(BaseModel):
         if targets not in ('lmm', 'image'):
             raise ValueError(f"targets must be 'lmm' or 'image', got {targets!r}")
         self.targets = targets
+        self.refined_weight = refined_weight
         self.losses = None
         if loss_mask is not None and loss_dice is not None:
             self.losses = MaskLosses(loss_mask, loss_dice, centered=targets == 'image')
@@ -122,7 +129,9 @@ class FLMM(BaseModel):
                 targets = resize_targets(targets, lmm_inputs.target_size)
             losses = self.losses(grounding.coarse, targets)
             if grounding.refined is not None:
-                losses.update({f'sam_{k}': v for k, v in self.losses(grounding.refined, targets).items()})
+                refined = self.losses(grounding.refined, targets)
+                weights = {name: self.refined_weight if 'loss' in name else 1.0 for name in refined}
+                losses.update({f'sam_{name}': weights[name] * value for name, value in refined.items()})
             terms.append(losses)
         return average_over_phrases(terms, [lmm_inputs.num_phrases for lmm_inputs in prepared])
 

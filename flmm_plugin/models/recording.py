@@ -5,7 +5,7 @@ Shape shorthand: N tokens, P phrases, L layers, H heads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,12 @@ from flmm_plugin.structures import LMMInputs, LMMOutputs
 
 @contextmanager
 def record_outputs(
-    model: Any, samples: Sequence[LMMInputs], *, cached: int = 0, all_tokens: bool = False
+    model: Any,
+    samples: Sequence[LMMInputs],
+    *,
+    cached: int = 0,
+    all_tokens: bool = False,
+    heads: Mapping[int, Tensor] | None = None,
 ) -> Iterator[list[LMMOutputs]]:
     """Fill the list with what the forward pass inside the block shows, once it is over.
 
@@ -29,6 +34,7 @@ def record_outputs(
         samples: the batch, whole.
         cached: how many tokens the forward pass leaves out at the beginning, because it has their keys and values.
         all_tokens: keep the hidden states of every token that passes, not of the phrases' alone.
+        heads: for each layer the (K,) int64 attention heads that are kept, all by default.
     """
     config, device = model.config.text_config, model.device
     outputs: list[LMMOutputs] = []
@@ -44,7 +50,7 @@ def record_outputs(
     kept = [torch.arange(cached, len(s.input_ids)) if all_tokens else s.phrase_rows for s in samples]
     rows = [(positions - cached).to(device) for positions in kept]
     with (
-        select_attention(selections, config.num_hidden_layers) as attention,
+        select_attention(selections, config.num_hidden_layers, heads) as attention,
         record_hidden_states(model, config, rows) as hidden_states,
     ):
         yield outputs
@@ -59,11 +65,11 @@ def record_outputs(
 
 
 def stack_grids(maps: Tensor, sample: LMMInputs) -> Tensor:
-    """Split (P, L, H, columns) attention by grid and stack the grids as channels at the finest grid's size."""
+    """Split (P, heads, columns) attention by grid and stack the grids as channels at the finest grid's size."""
     size = (sample.finest_grid.height, sample.finest_grid.width)
     stacked = []
     for grid, columns in zip(
-        sample.grids, maps.flatten(1, 2).split([len(grid.columns) for grid in sample.grids], dim=-1), strict=True
+        sample.grids, maps.split([len(grid.columns) for grid in sample.grids], dim=-1), strict=True
     ):
         channels = columns.unflatten(-1, (grid.height, grid.width))
         if (grid.height, grid.width) != size:

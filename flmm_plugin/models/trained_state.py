@@ -54,19 +54,23 @@ def check_trained(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], o
         there, here = tuple(given[name].shape), tuple(expected[name].shape)
         if there != here:
             problems.append(f'{name} is {there} in the checkpoint and {here} in the model')
+    if 'heads' in expected and 'heads' in given and expected['heads'].tolist() != given['heads'].tolist():
+        problems.insert(0, 'it was trained on other attention heads than lmm.heads names')
+    if ('heads' in expected) != ('heads' in given):
+        problems.insert(0, 'only one of the two keeps a selection of attention heads (lmm.heads in the config)')
     if problems:
         raise CheckpointError(
-            f'the checkpoint does not fit this model, which grounds {owner}; was it trained on another LMM or with '
-            'other prompts? ' + '; '.join(problems)
+            f'the checkpoint does not fit this model, which grounds {owner}; was it trained on another LMM, other '
+            'heads of it or with other prompts? ' + '; '.join(problems)
         )
 
 
 def check_lmm(model: Any, checkpoint: Mapping[str, Any]) -> None:
     """Raise :class:`CheckpointError` if the checkpoint's meta names another LMM; shapes alone do not tell."""
-    trained_on = checkpoint.get('meta', {}).get('lmm_fingerprint')
-    if trained_on is not None and trained_on != model.lmm_fingerprint():
+    trained_on, here = checkpoint.get('meta', {}).get('lmm_fingerprint'), model.lmm_fingerprint()
+    if trained_on and here and trained_on != here:
         raise CheckpointError(
             f'the checkpoint was trained on an LMM with other weights (fingerprint {trained_on}) than '
-            f'{model.lmm.name!r} ({model.lmm_fingerprint()}): name the LMM it was trained on in the config '
+            f'{model.lmm.name!r} ({here}): name the LMM it was trained on in the config '
             '(model.lmm.pretrained), or train again'
         )

@@ -58,8 +58,10 @@ def test_equals_eager_averaged_over_phrases(num_key_value_heads: int) -> None:
     expected = eager(ids, output_attentions=True)
     full = torch.stack(expected.attentions)  # (L, B, H, N, N)
     first = torch.stack([full[:, 0, :, 7], full[:, 0, :, [6, 11]].mean(2)])[..., [2, 5, 3]]
-    torch.testing.assert_close(capture.maps(0), first, atol=1e-5, rtol=0)
-    torch.testing.assert_close(capture.maps(1), full[None, :, 1, :, 12, :6], atol=1e-5, rtol=0)
+    torch.testing.assert_close(capture.maps(0).unflatten(1, (LAYERS, HEADS)), first, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        capture.maps(1).unflatten(1, (LAYERS, HEADS)), full[None, :, 1, :, 12, :6], atol=1e-5, rtol=0
+    )
     torch.testing.assert_close(logits, expected.logits, atol=1e-4, rtol=1e-4)
 
 
@@ -78,7 +80,7 @@ def test_equals_eager_with_padding(num_key_value_heads: int, side: str) -> None:
     full = torch.stack(eager(ids, attention_mask=mask, output_attentions=True).attentions)
     for b, selection in enumerate(selections):
         expected = full[:, b][:, :, selection.rows].permute(2, 0, 1, 3)
-        torch.testing.assert_close(capture.maps(b), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(capture.maps(b).unflatten(1, (LAYERS, HEADS)), expected, atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
@@ -89,7 +91,9 @@ def test_equals_eager_with_cache() -> None:
     with select_attention([one_row_each(torch.arange(8, TOKENS), TOKENS)], LAYERS) as capture:
         ours(ids[:, 8:], past_key_values=cache)
     full = torch.stack(eager(ids, output_attentions=True).attentions)[:, 0, :, 8:]
-    torch.testing.assert_close(capture.maps(0), full.permute(2, 0, 1, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        capture.maps(0).unflatten(1, (LAYERS, HEADS)), full.permute(2, 0, 1, 3), atol=1e-5, rtol=0
+    )
 
 
 @torch.no_grad()
@@ -100,7 +104,7 @@ def test_equals_eager_in_bfloat16() -> None:
         ours(ids)
     first = eager(ids, output_attentions=True).attentions[0][0].float()
     # The first layer alone: further ones start from hidden states that differ by rounding already.
-    torch.testing.assert_close(capture.maps(0)[:, 0].transpose(0, 1), first, atol=2**-7, rtol=2**-6)
+    torch.testing.assert_close(capture.maps(0)[:, :HEADS].transpose(0, 1), first, atol=2**-7, rtol=2**-6)
 
 
 @torch.no_grad()
@@ -108,7 +112,7 @@ def test_is_causal_and_sums_to_one() -> None:
     _, ours = text_models(4)
     with select_attention([one_row_each(torch.arange(TOKENS), TOKENS)], LAYERS) as capture:
         ours(random_ids(1))
-    maps = capture.maps(0)  # (N, L, H, N)
+    maps = capture.maps(0).unflatten(1, (LAYERS, HEADS))  # (N, L, H, N)
     above = torch.ones(TOKENS, TOKENS).triu(1).bool()
     assert (maps.permute(0, 3, 1, 2)[above] == 0).all()
     torch.testing.assert_close(maps.sum(-1), torch.ones(TOKENS, LAYERS, HEADS))

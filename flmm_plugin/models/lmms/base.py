@@ -7,6 +7,7 @@ Shape shorthand: N tokens, T phrase tokens, P phrases, L layers, H heads, D hidd
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from flmm_plugin.assets import resolve
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.attention import ATTENTION_NAME
 from flmm_plugin.models.frozen import fingerprint, freeze, weights_hash
+from flmm_plugin.models.heads import choose_heads, heads_by_layer
 from flmm_plugin.models.hidden_states import find_decoder
 from flmm_plugin.models.lmms.compat import crop_cache, dtype_argument, last_logits_only
 from flmm_plugin.models.lmms.continuation import continued_mask, continued_positions
@@ -43,11 +45,21 @@ class FrozenLMM(nn.Module):
         pretrained: a hub name, a folder written by ``save_pretrained``, or ``flmm_plugin::NAME`` for a shipped one.
         dtype: torch dtype by name (``'bfloat16'``), or ``'auto'`` for the checkpoint's own.
         processor: replaces the processor that ``pretrained`` comes with.
+        heads: which attention heads make maps: a file written by ``tools/select_heads.py``, or indices
+            ``layer * heads_per_layer + head``; all by default.
     """
 
     num_grids = 1
+    heads: tuple[int, ...] | None = None
 
-    def __init__(self, pretrained: str, *, dtype: str = 'auto', processor: ProcessorMixin | None = None) -> None:
+    def __init__(
+        self,
+        pretrained: str,
+        *,
+        dtype: str = 'auto',
+        processor: ProcessorMixin | None = None,
+        heads: str | Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         path = resolve(pretrained)
         self.name = pretrained
@@ -60,6 +72,8 @@ class FrozenLMM(nn.Module):
             **dtype_argument(dtype),
         )
         freeze(self)
+        if heads is not None:
+            self.heads = choose_heads(heads, self.num_layers, self.num_heads, self.fingerprint())
 
     @property
     def config(self) -> Any:
@@ -70,13 +84,18 @@ class FrozenLMM(nn.Module):
         return self.config.text_config.num_hidden_layers
 
     @property
+    def num_heads(self) -> int:
+        """Attention heads of a layer."""
+        return self.config.text_config.num_attention_heads
+
+    @property
     def hidden_size(self) -> int:
         return self.config.text_config.hidden_size
 
     @property
     def num_maps(self) -> int:
-        """Channels of the attention maps: layers x heads x grids."""
-        return self.num_layers * self.config.text_config.num_attention_heads * self.num_grids
+        """Channels of the attention maps: the heads that are kept, of all layers, x grids."""
+        return (self.num_layers * self.num_heads if self.heads is None else len(self.heads)) * self.num_grids
 
     @property
     def device(self) -> torch.device:
@@ -184,9 +203,13 @@ class FrozenLMM(nn.Module):
         """
         if any(sample.branch_ids is not None for sample in samples):
             return [self._forward_branches(sample, all_tokens) for sample in samples]
-        with record_outputs(self.model, samples, all_tokens=all_tokens) as outputs:
+        with self._record(samples, all_tokens=all_tokens) as outputs:
             self.model(**self.collate(samples), use_cache=False, **last_logits_only(self.model))
         return outputs
+
+    def _record(self, samples: Sequence[LMMInputs], **options: Any) -> AbstractContextManager[list[LMMOutputs]]:
+        heads = None if self.heads is None else heads_by_layer(self.heads, self.num_layers, self.num_heads)
+        return record_outputs(self.model, samples, heads=heads, **options)
 
     def _forward_branches(self, sample: LMMInputs, all_tokens: bool) -> LMMOutputs:
         if sample.branch_ids is None:
@@ -217,7 +240,7 @@ class FrozenLMM(nn.Module):
             raise ValueError(f'the first {cached} tokens must hold the image and no phrase')
         crop_cache(past, cached)
         decoder = find_decoder(self.model, self.config.text_config)
-        with record_outputs(self.model, [sample], cached=cached, all_tokens=all_tokens) as outputs:
+        with self._record([sample], cached=cached, all_tokens=all_tokens) as outputs:
             decoder(
                 input_ids=sample.input_ids[None, cached:].to(self.device),
                 position_ids=continued_positions(sample, cached)[None].to(self.device),

@@ -1,0 +1,82 @@
+"""Keeping some of an LMM's attention heads, by a list of indices or a file of them.
+
+A head's index counts over all layers: ``layer * heads_per_layer + head``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flmm_plugin.errors import UserError
+
+
+class HeadsError(UserError, ValueError):
+    """Heads that the LMM does not have, or a file of heads that is damaged or another LMM's."""
+
+
+def choose_heads(
+    heads: str | Path | Sequence[int], num_layers: int, num_heads: int, fingerprint: str
+) -> tuple[int, ...]:
+    """The heads in ascending order.
+
+    Args:
+        heads: indices, or a file of :func:`write_heads`.
+        num_layers, num_heads, fingerprint: the LMM's.
+
+    Raises:
+        HeadsError: names the file.
+    """
+    source = f'heads file {heads}' if isinstance(heads, (str, Path)) else 'lmm.heads'
+    chosen: Any = heads
+    if isinstance(heads, (str, Path)):
+        content = read_heads(Path(heads))
+        made_for = content.get('fingerprint', fingerprint)
+        if made_for and fingerprint and made_for != fingerprint:
+            raise HeadsError(
+                f'{source} was made for {content.get("lmm", "another LMM")} (fingerprint {made_for}), and this LMM is '
+                f'another ({fingerprint}): make one for it with tools/select_heads.py'
+            )
+        chosen = content['heads']
+    count = num_layers * num_heads
+    if not chosen or not all(isinstance(head, int) and 0 <= head < count for head in chosen):
+        raise HeadsError(
+            f'{source}: heads must be indices from 0 to {count - 1} ({num_layers} layers of {num_heads}), at least one'
+        )
+    if len(set(chosen)) != len(chosen):
+        raise HeadsError(f'{source} names a head twice')
+    return tuple(sorted(chosen))
+
+
+def read_heads(path: Path) -> dict[str, Any]:
+    """What :func:`write_heads` wrote."""
+    if not path.is_file():
+        raise HeadsError(f'heads file {path} does not exist: tools/select_heads.py writes one')
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise HeadsError(
+            f'heads file {path} is not JSON ({error}): write it again with tools/select_heads.py'
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get('heads'), list):
+        raise HeadsError(f"heads file {path} has no list 'heads': write it with tools/select_heads.py")
+    return content
+
+
+def write_heads(path: Path, content: Mapping[str, Any]) -> None:
+    """Write ``heads``, the LMM's ``fingerprint`` and whatever else is worth knowing as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + '\n')
+
+
+def heads_by_layer(heads: Sequence[int], num_layers: int, num_heads: int) -> dict[int, Tensor]:
+    """For each layer the (K,) int64 heads that are kept, K being 0 where there are none."""
+    return {
+        layer: torch.tensor([head % num_heads for head in heads if head // num_heads == layer], dtype=torch.int64)
+        for layer in range(num_layers)
+    }
