@@ -29,7 +29,7 @@ def tiny_refiner(**changes: Any) -> dict[str, Any]:
     return dict(type='SAMRefiner', arch=arch, **changes)
 
 
-def tiny_flmm(lmm_dir: Path, family: str = 'LlavaLMM', **changes: Any) -> dict[str, Any]:
+def tiny_flmm(lmm_dir: Path | str, family: str = 'LlavaLMM', **changes: Any) -> dict[str, Any]:
     """The config of an FLMM on a tiny LMM, with mmdet's losses as the authors set them."""
     config = dict(
         type='FLMM',

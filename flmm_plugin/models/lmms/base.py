@@ -17,6 +17,7 @@ from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
     AutoProcessor,
+    BitsAndBytesConfig,
     Cache,
     DynamicCache,
     ProcessorMixin,
@@ -47,6 +48,7 @@ class FrozenLMM(nn.Module):
         processor: replaces the processor that ``pretrained`` comes with.
         heads: which attention heads make maps: a file written by ``tools/select_heads.py``, or indices
             ``layer * heads_per_layer + head``; all by default.
+        quantization: arguments of transformers' ``BitsAndBytesConfig``, for example ``dict(load_in_4bit=True)``.
     """
 
     num_grids = 1
@@ -59,6 +61,7 @@ class FrozenLMM(nn.Module):
         dtype: str = 'auto',
         processor: ProcessorMixin | None = None,
         heads: str | Sequence[int] | None = None,
+        quantization: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         path = resolve(pretrained)
@@ -70,6 +73,7 @@ class FrozenLMM(nn.Module):
             config=AutoConfig.from_pretrained(path),
             attn_implementation={'text_config': ATTENTION_NAME, 'vision_config': 'sdpa'},
             **dtype_argument(dtype),
+            **({} if quantization is None else {'quantization_config': BitsAndBytesConfig(**quantization)}),
         )
         freeze(self)
         if heads is not None:
@@ -115,7 +119,12 @@ class FrozenLMM(nn.Module):
         return weights_hash(self.model)
 
     def fingerprint(self) -> str:
-        """Tells one LMM from another of the same shapes, by the layers of its text model (fine-tuned ones differ)."""
+        """Tells one LMM from another of the same shapes, by the layers of its text model (fine-tuned ones differ).
+
+        Empty where the weights were quantised: nothing can be said of the LMM they come from.
+        """
+        if getattr(self.config, 'quantization_config', None) is not None:
+            return ''
         decoder: Any = find_decoder(self.model, self.config.text_config)
         return fingerprint(decoder.layers)
 
