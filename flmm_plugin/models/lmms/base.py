@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -24,19 +23,16 @@ from transformers import (
 )
 
 from flmm_plugin.assets import resolve
-from flmm_plugin.errors import UserError
 from flmm_plugin.models.attention import ATTENTION_NAME
 from flmm_plugin.models.frozen import fingerprint, freeze, weights_hash
 from flmm_plugin.models.heads import choose_heads, heads_by_layer
 from flmm_plugin.models.hidden_states import find_decoder
+from flmm_plugin.models.lmms.batching import pad_batch
 from flmm_plugin.models.lmms.compat import crop_cache, dtype_argument, last_logits_only
 from flmm_plugin.models.lmms.continuation import continued_mask, continued_positions
+from flmm_plugin.models.lmms.text import expand_image, tokenize
 from flmm_plugin.models.recording import record_outputs
 from flmm_plugin.structures import ImageInputs, LMMInputs, LMMOutputs, Segment
-
-
-class PromptError(UserError, ValueError):
-    """Text that cannot be grounded: no image in it, or a phrase without tokens."""
 
 
 class FrozenLMM(nn.Module):
@@ -143,21 +139,7 @@ class FrozenLMM(nn.Module):
         Returns:
             ``input_ids``, ``phrase_ids`` and ``branch_ids``, each (M,) int64, the image still one token.
         """
-        tokenizer = self.processor.tokenizer
-        text = self.render(prompt)
-        # Some chat templates write the BOS token out, others leave it to the tokenizer.
-        has_bos = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
-        ids = list(tokenizer(text, add_special_tokens=not has_bos)['input_ids'])
-        phrases = [-1] * len(ids)
-        branches = [-1] * len(ids)
-        for segment in segments:
-            tokens = tokenizer(segment.text, add_special_tokens=False)['input_ids']
-            if not tokens and segment.phrase >= 0:
-                raise PromptError(f'phrase {segment.phrase} ({segment.text!r}) has no token')
-            ids += tokens
-            phrases += [segment.phrase] * len(tokens)
-            branches += [segment.branch] * len(tokens)
-        return torch.tensor(ids), torch.tensor(phrases), torch.tensor(branches)
+        return tokenize(self.processor.tokenizer, self.render(prompt), segments)
 
     def prepare(self, image: Tensor, prompt: str, segments: Sequence[Segment] = ()) -> LMMInputs:
         """Inputs of one sample: a uint8 RGB image (3, H, W), the user's question and the answer in segments."""
@@ -173,32 +155,7 @@ class FrozenLMM(nn.Module):
             phrase_ids: (M,) int64, the phrase of each token, -1 elsewhere.
             branch_ids: (M,) int64, see :class:`LMMInputs`; the trunk comes first and grounds nothing.
         """
-        places = (input_ids == self.image_token_id).nonzero().flatten().tolist()
-        if len(places) != 1:
-            raise PromptError(
-                f'the text must hold the image token (id {self.image_token_id}) once, found {len(places)}: '
-                'check the chat template and the prompt'
-            )
-        missing = set(range(int(phrase_ids.max()) + 1)) - set(phrase_ids.tolist())
-        if missing:
-            raise PromptError(f'phrases {sorted(missing)} have no token')
-        start, made = places[0], self.preprocess(image)
-
-        def expand(ids: Tensor, value: int) -> Tensor:
-            return torch.cat([ids[:start], ids.new_full((made.num_tokens,), value), ids[start + 1 :]])
-
-        if branch_ids is not None and not (branch_ids >= 0).any():
-            branch_ids = None
-        if branch_ids is not None and (branch_ids.clamp(max=0).diff() < 0).any():
-            raise PromptError('text without a branch must come before all branches')
-        return LMMInputs(
-            input_ids=expand(input_ids, self.image_token_id),
-            phrase_ids=expand(phrase_ids, -1),
-            vision=made.vision,
-            grids=tuple(grid.shift(start) for grid in made.grids),
-            target_size=made.target_size,
-            branch_ids=None if branch_ids is None else expand(branch_ids, -1),
-        )
+        return expand_image(input_ids, phrase_ids, branch_ids, self.image_token_id, lambda: self.preprocess(image))
 
     @torch.no_grad()
     def forward(self, samples: Sequence[LMMInputs], all_tokens: bool = False) -> list[LMMOutputs]:
@@ -261,17 +218,8 @@ class FrozenLMM(nn.Module):
         return outputs[0]
 
     def collate(self, samples: Sequence[LMMInputs]) -> dict[str, Tensor]:
-        """Arguments of the LMM's forward pass for a batch, on its device.
-
-        Texts are padded on the right. Under causal attention no valid row sees that padding, so no mask is needed and
-        the fast kernels stay in use.
-        """
-        length = max(len(sample.input_ids) for sample in samples)
-        padding = next(iter({0, 1} - {self.image_token_id}))
-        ids = [F.pad(sample.input_ids, (0, length - len(sample.input_ids)), value=padding) for sample in samples]
-        batch = {'input_ids': torch.stack(ids)}
-        for name in samples[0].vision:
-            batch[name] = concatenate_padded([sample.vision[name] for sample in samples])
+        """Arguments of the LMM's forward pass for a batch, on its device; see :func:`pad_batch`."""
+        batch = pad_batch(samples, padding=next(iter({0, 1} - {self.image_token_id})))
         return {name: self._place(tensor) for name, tensor in batch.items()}
 
     def _place(self, tensor: Tensor) -> Tensor:
@@ -287,11 +235,3 @@ class FrozenLMM(nn.Module):
         )
         answer = sequence[0, inputs['input_ids'].shape[1] :].cpu()
         return answer, self.processor.tokenizer.decode(answer, skip_special_tokens=True).strip()
-
-
-def concatenate_padded(tensors: Sequence[Tensor]) -> Tensor:
-    """Concatenate along the image axis; a differing second axis (crops of an image) is padded with zeros."""
-    if tensors[0].ndim > 1:
-        crops = max(tensor.shape[1] for tensor in tensors)
-        tensors = [F.pad(t, (0, 0) * (t.ndim - 2) + (0, crops - t.shape[1])) for t in tensors]
-    return torch.cat(list(tensors))

@@ -1,0 +1,33 @@
+"""Samples of different lengths as one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from flmm_plugin.structures import LMMInputs
+
+
+def pad_batch(samples: Sequence[LMMInputs], padding: int) -> dict[str, Tensor]:
+    """``input_ids`` (B, N) and what the adapter's ``vision`` names, images concatenated.
+
+    Texts are padded on the right. Under causal attention no valid row sees that padding, so no mask is needed and
+    the fast kernels stay in use.
+    """
+    length = max(len(sample.input_ids) for sample in samples)
+    ids = [F.pad(sample.input_ids, (0, length - len(sample.input_ids)), value=padding) for sample in samples]
+    batch = {'input_ids': torch.stack(ids)}
+    for name in samples[0].vision:
+        batch[name] = concatenate_padded([sample.vision[name] for sample in samples])
+    return batch
+
+
+def concatenate_padded(tensors: Sequence[Tensor]) -> Tensor:
+    """Concatenate along the image axis; a differing second axis (crops of an image) is padded with zeros."""
+    if tensors[0].ndim > 1:
+        crops = max(tensor.shape[1] for tensor in tensors)
+        tensors = [F.pad(t, (0, 0) * (t.ndim - 2) + (0, crops - t.shape[1])) for t in tensors]
+    return torch.cat(list(tensors))
