@@ -8,7 +8,12 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='GroundingVisualizationHook'),
 )
-custom_hooks = [dict(type='SeedHook'), dict(type='FrozenCheckHook'), dict(type='MetricsJsonHook')]
+custom_hooks = [
+    dict(type='SeedHook'),
+    dict(type='FrozenCheckHook'),
+    dict(type='MetricsJsonHook'),
+    dict(type='FeatureCacheHook'),
+]
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -1,8 +1,21 @@
-from flmm_plugin.engine.hooks import FrozenCheckHook, GroundingVisualizationHook, MetricsJsonHook, SeedHook
+from flmm_plugin.engine.hooks import (
+    FeatureCacheHook,
+    FrozenCheckHook,
+    GroundingVisualizationHook,
+    MetricsJsonHook,
+    SeedHook,
+)
 from flmm_plugin.engine.loops import ResumableEpochLoop
 from flmm_plugin.engine.safe_globals import allow_mmengine_checkpoints
 
-__all__ = ['FrozenCheckHook', 'GroundingVisualizationHook', 'MetricsJsonHook', 'ResumableEpochLoop', 'SeedHook']
+__all__ = [
+    'FeatureCacheHook',
+    'FrozenCheckHook',
+    'GroundingVisualizationHook',
+    'MetricsJsonHook',
+    'ResumableEpochLoop',
+    'SeedHook',
+]
 
 # This package is imported when the first hook is looked up, hence before any checkpoint is read.
 allow_mmengine_checkpoints()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor
 
-from flmm_plugin.models.refiners.sam import upsample_masks
+from flmm_plugin.models.refiners.boxes import upsample_masks
 
 
 @dataclass(frozen=True)

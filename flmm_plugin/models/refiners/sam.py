@@ -5,7 +5,6 @@ Shape shorthand: P phrases, T text tokens of a phrase, D prompt width, S input s
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
@@ -18,6 +17,8 @@ from torch import Tensor, nn
 from flmm_plugin.assets import resolve
 from flmm_plugin.models.checkpoints import read_tensors
 from flmm_plugin.models.frozen import freeze, weights_hash
+from flmm_plugin.models.refiners.boxes import mask_boxes, upsample_masks
+from flmm_plugin.models.refiners.feature_cache import FeatureCache
 from flmm_plugin.models.refiners.sam_arch import build_sam
 from flmm_plugin.registry import MODELS
 from flmm_plugin.structures import size_of
@@ -34,6 +35,8 @@ class SAMRefiner(nn.Module):
         checkpoint: SAM's weights (.pth, .pt or .safetensors, or ``flmm_plugin::NAME``); None leaves them random.
         prompts: which of ``'mask'``, ``'box'`` and ``'text'`` the decoder is given.
         cache_size: images whose features are kept in evaluation, where one image comes with many expressions.
+        feature_folder: where the features of all images are kept in fp16, for training of several epochs; they are
+            found again by an image's content and the encoder's weights.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class SAMRefiner(nn.Module):
         checkpoint: str | None = None,
         prompts: Sequence[str] = PROMPTS,
         cache_size: int = 4,
+        feature_folder: str | None = None,
     ) -> None:
         super().__init__()
         if not prompts or set(prompts) - set(PROMPTS):
@@ -53,19 +57,25 @@ class SAMRefiner(nn.Module):
             self.model.load_state_dict(read_tensors(resolve(checkpoint)))
         self.transform = ResizeLongestSide(self.model.image_encoder.img_size)
         freeze(self.model.image_encoder)
-        self.cache_size = cache_size
-        self._features: OrderedDict[str, Tensor] = OrderedDict()
-        self._register_load_state_dict_pre_hook(lambda *_: self._features.clear())
+        self.cache = FeatureCache(cache_size, feature_folder)
+        self._encoder_hash: str | None = None
+        self._register_load_state_dict_pre_hook(self._new_weights)
 
     @property
     def embed_dim(self) -> int:
         """D, the width of a text prompt."""
         return self.model.prompt_encoder.embed_dim
 
+    @property
+    def feature_bytes(self) -> int:
+        """Size of one image's features in ``feature_folder``."""
+        height, width = self.model.prompt_encoder.image_embedding_size
+        return 2 * self.embed_dim * height * width
+
     def train(self, mode: bool = True) -> SAMRefiner:
         super().train(mode)
         self.model.image_encoder.eval()
-        self._features.clear()
+        self.cache.forget()
         return self
 
     def weights_hash(self) -> str:
@@ -109,23 +119,28 @@ class SAMRefiner(nn.Module):
         """
         keys = [self._key(image) for image in images]
         pixels = dict(zip(keys, images, strict=True))
-        found = {key: self._features[key] for key in pixels if key in self._features}
+        like = next(self.model.image_encoder.parameters())
+        found = {key: known for key in pixels if (known := self.cache.get(key, like)) is not None}
         missing = [key for key in pixels if key not in found]
         if missing:
             inputs = torch.cat([self._preprocess(pixels[key]) for key in missing])
-            # A view would keep the features of the whole batch alive.
-            found.update(zip(missing, map(torch.clone, self.model.image_encoder(inputs).split(1)), strict=True))
+            for key, features in zip(missing, self.model.image_encoder(inputs).split(1), strict=True):
+                # A view would keep the features of the whole batch alive.
+                found[key] = self.cache.put(key, features.clone())
         if not self.training:
-            for key in pixels:
-                self._features[key] = found[key]
-                self._features.move_to_end(key)
-            while len(self._features) > self.cache_size:
-                self._features.popitem(last=False)
+            self.cache.remember(found)
         return [found[key] for key in keys]
 
     def _key(self, image: Tensor) -> str:
-        digest = blake2b(image.contiguous().cpu().numpy().tobytes()).hexdigest()
-        return f'{tuple(image.shape)} {torch.is_autocast_enabled()} {self.model.device} {digest}'
+        """Tells images apart by content, and encoders where features outlive the process."""
+        if self.cache.folder is not None and self._encoder_hash is None:
+            self._encoder_hash = self.weights_hash()
+        about = f'{tuple(image.shape)} {torch.is_autocast_enabled()} {self._encoder_hash}'
+        return blake2b(image.contiguous().cpu().numpy().tobytes() + about.encode(), digest_size=20).hexdigest()
+
+    def _new_weights(self, *_: Any) -> None:
+        self._encoder_hash = None
+        self.cache.forget()
 
     def _preprocess(self, image: Tensor) -> Tensor:
         """(1, 3, S, S) of a uint8 image (3, H, W)."""
@@ -187,21 +202,3 @@ class SAMRefiner(nn.Module):
         restore = torch.cat(order).argsort()
         logits, scores = (torch.cat(tensors)[restore] for tensors in zip(*parts, strict=True))
         return logits, scores
-
-
-def upsample_masks(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Binary masks (P, H, W) of mask logits (P, h, w): probabilities resized to the image, above one half."""
-    return F.interpolate(logits.detach()[None].float().sigmoid(), size=size, mode='bilinear')[0] > 0.5
-
-
-def mask_boxes(masks: Tensor) -> Tensor:
-    """(P, 4) fp32 boxes x0, y0, x1, y1 of bool masks (P, H, W), far sides exclusive; the whole image where empty."""
-    height, width = masks.shape[-2:]
-    sides = []
-    for filled, length in ((masks.any(dim=1), width), (masks.any(dim=2), height)):
-        first = filled.float().argmax(dim=1)
-        last = length - filled.flip(1).float().argmax(dim=1)
-        sides.append((first, last))
-    (x0, x1), (y0, y1) = sides
-    # argmax of an empty mask is 0 on both sides, which gives the whole image.
-    return torch.stack([x0, y0, x1, y1], dim=1).float()

@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 from torch import Tensor
 
 from flmm_plugin.models.refiners import SAMRefiner
-from flmm_plugin.models.refiners.sam import upsample_masks
+from flmm_plugin.models.refiners.boxes import upsample_masks
 from tests.conftest import REAL
 
 WEIGHTS = REAL / 'sam' / 'mobile_sam.pt'

@@ -1,0 +1,68 @@
+"""Keeping image features of a frozen encoder: the last few in memory, and all on disk where a folder is given."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+
+class FeatureCache:
+    """Features (1, D, h, w) by key.
+
+    Args:
+        in_memory: how many of the last used are kept in memory.
+        folder: where all are kept in fp16, one file a key, or None. What is given back is rounded to fp16 from the
+            first time on, so that all epochs see the same. Several processes may share a folder.
+    """
+
+    def __init__(self, in_memory: int, folder: str | Path | None = None) -> None:
+        self.in_memory = in_memory
+        self.folder = None if folder is None else Path(folder)
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self._last: OrderedDict[str, Tensor] = OrderedDict()
+
+    def get(self, key: str, like: Tensor) -> Tensor | None:
+        """The features, on the device of ``like`` and of its dtype; None if there are none or their file is damaged."""
+        if key in self._last:
+            self._last.move_to_end(key)
+            return self._last[key]
+        if self.folder is None or not self._path(key).exists():
+            return None
+        try:
+            return load_file(self._path(key))['features'].to(like.device, like.dtype)
+        except (SafetensorError, KeyError):  # cut off, for example on a full disk: encoded and written again
+            return None
+
+    def put(self, key: str, features: Tensor) -> Tensor:
+        """Write the features to disk, if wanted, and give them back as they will be read."""
+        if self.folder is None:
+            return features
+        half = features.to(torch.float16)
+        # Under a name of its own until it is whole: other processes read at any time.
+        partial = self._path(key).with_suffix(f'.{os.getpid()}.partial')
+        save_file({'features': half.cpu().contiguous()}, partial)
+        partial.replace(self._path(key))
+        return half.to(features.dtype)
+
+    def remember(self, features: dict[str, Tensor]) -> None:
+        """Keep these in memory, and forget those that were not used for the longest."""
+        for key, value in features.items():
+            self._last[key] = value
+            self._last.move_to_end(key)
+        while len(self._last) > self.in_memory:
+            self._last.popitem(last=False)
+
+    def forget(self) -> None:
+        """Empty the memory, not the folder."""
+        self._last.clear()
+
+    def _path(self, key: str) -> Path:
+        assert self.folder is not None
+        return self.folder / f'{key}.safetensors'
