@@ -44,13 +44,12 @@ def plot_ablation(results: Results, path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     width = 0.8 / len(results)
-    stages: list[str] = []
+    stages = list(next(iter(results.values())))
     for number, (lmm, found) in enumerate(results.items()):
-        stages = list(found)
-        values = [found[stage]['mIoU_thing'] for stage in stages]
-        places = [place + (number - (len(results) - 1) / 2) * width for place in range(len(stages))]
+        values = [found[stage]['mIoU_thing'] for stage in found]
+        places = [stages.index(stage) + (number - (len(results) - 1) / 2) * width for stage in found]
         axes.bar(places, [mean(v) for v in values], width, yerr=[pstdev(v) for v in values], capsize=3, label=lmm)
-    axes.set_xticks(range(len(stages)), stages)
+    axes.set_xticks(range(len(stages)), [stage.replace(', ', ',\n') for stage in stages])
     axes.set_ylabel('mean IoU of things, held out')
     axes.set_ylim(0, 1)
     axes.legend(title='LMM', frameon=False)
