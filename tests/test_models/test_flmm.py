@@ -67,16 +67,6 @@ def test_predictions_of_a_batch_are_those_of_its_samples(lmm_dirs: dict[str, Pat
         assert len(instances.scores) == len(result.attention_maps) == len(instances)
 
 
-@pytest.mark.parametrize('family', ['llava', 'llava_next'])
-def test_maps_of_one_size_share_a_call(lmm_dirs: dict[str, Path], family: str) -> None:
-    model, calls = build(lmm_dirs, family).eval(), []
-    model.mask_head.register_forward_hook(lambda _, inputs, __: calls.append(len(inputs[0])))
-    images, samples = four_samples()
-    sizes = {(inputs.finest_grid.height, inputs.finest_grid.width) for inputs in model.prepare(images, samples)}
-    model(images, samples, mode='predict')
-    assert sum(calls) == 7 and len(calls) == len(sizes)
-
-
 def test_mask_head_alone(lmm_dirs: dict[str, Path]) -> None:
     model = build(lmm_dirs, refiner=None)
     images, samples = four_samples()
