@@ -122,9 +122,7 @@ class LMMInputs:
 
     def first(self, length: int) -> LMMInputs:
         """The first ``length`` tokens, the whole image among them."""
-        return replace(
-            self, input_ids=self.input_ids[:length], phrase_ids=self.phrase_ids[:length], branch_ids=None
-        )
+        return replace(self, input_ids=self.input_ids[:length], phrase_ids=self.phrase_ids[:length], branch_ids=None)
 
     @property
     def finest_grid(self) -> ImageGrid:

@@ -19,9 +19,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='test config file path')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--work-dir', help='the directory to save the file containing evaluation metrics')
-    parser.add_argument(
-        '--out', help='FILE.pkl: predictions for later evaluation; FILE.jsonl: a line for each phrase'
-    )
+    parser.add_argument('--out', help='FILE.pkl: predictions for later evaluation; FILE.jsonl: a line for each phrase')
     parser.add_argument('--show', action='store_true', help='show prediction results')
     parser.add_argument(
         '--show-dir',

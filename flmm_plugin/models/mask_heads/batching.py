@@ -23,6 +23,6 @@ def apply_by_size(head: nn.Module, maps: Sequence[Tensor], together: bool | None
     logits: dict[int, Tensor] = {}
     for size in {size_of(one) for one in maps}:
         members = [index for index, one in enumerate(maps) if size_of(one) == size]
-        together = head(torch.cat([maps[index] for index in members]))
-        logits.update(zip(members, together.split([len(maps[index]) for index in members]), strict=True))
+        joint = head(torch.cat([maps[index] for index in members]))
+        logits.update(zip(members, joint.split([len(maps[index]) for index in members]), strict=True))
     return [logits[index] for index in range(len(maps))]
