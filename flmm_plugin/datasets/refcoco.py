@@ -24,10 +24,8 @@ class RefCOCODataset(GroundingDataset):
     ``split``: 'train', 'val', 'testA', 'testB' or 'test', whichever the split file has, or several of them. Where the
     data set has a ``name`` or several splits, its results are told apart as ``NAME_SPLIT``.
 
-    ``protocol`` is 'ARRANGEMENT/SENTENCES'. Results of different protocols cannot be compared, so that it is part of
-    every result's name:
-
-    A sample is one image with all its expressions.
+    A sample is one image with all its expressions. ``protocol`` is 'ARRANGEMENT/SENTENCES'. Results of different
+    protocols cannot be compared, so that it is part of every result's name:
 
     - 'concat': the expressions are one answer, each followed by "." (the authors' way); 'independent': each is an
       answer of its own, a branch that the LMM reads after the same image and question.

@@ -32,6 +32,11 @@ class Overlaps:
         return self.intersections / np.maximum(self.unions, 1)
 
     @property
+    def ious_or_right(self) -> np.ndarray:
+        """(P,) float64; as :attr:`ious`, but 1 where nothing is predicted and nothing is true."""
+        return np.where(self.unions > 0, self.ious, 1.0)
+
+    @property
     def truth(self) -> np.ndarray:
         """(P,) int64, pixels of the true masks."""
         return self.unions - self.predicted + self.intersections
@@ -52,6 +57,11 @@ class Overlaps:
     def concatenate(parts: Sequence[Overlaps]) -> Overlaps:
         names = [field.name for field in fields(Overlaps)]
         return Overlaps(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def group_name(sample: dict) -> str:
+    """Data set, where it has a name, and protocol: what the names of results say of where they come from."""
+    return '/'.join(filter(None, (sample.get('dataset_name'), sample['protocol'])))
 
 
 def cumulative_iou(intersections: np.ndarray, unions: np.ndarray) -> float:
@@ -102,8 +112,7 @@ class GroundingMetric(BaseMetric):
             if not self.accepts(sample['protocol']):
                 self.results.append(SKIPPED)
                 continue
-            group = '/'.join(filter(None, (sample.get('dataset_name'), sample['protocol'])))
-            self.results.append((group, Overlaps.of_sample(sample, self.field)))
+            self.results.append((group_name(sample), Overlaps.of_sample(sample, self.field)))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         groups: dict[str, list[Overlaps]] = defaultdict(list)

@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from flmm_plugin.errors import DataError
-from flmm_plugin.evaluation.grounding_metric import Overlaps
+from flmm_plugin.evaluation.grounding_metric import Overlaps, group_name
 from flmm_plugin.registry import METRICS
 
 #: fields without which a line cannot be analysed
@@ -52,14 +52,13 @@ def phrase_records(sample: dict) -> Iterator[dict[str, Any]]:
     truth, predicted = sample['gt_instances'], sample['pred_instances']
     masks, true_masks = predicted['masks'].bool(), truth['masks'].bool()
     refined, coarse = Overlaps.of_sample(sample), Overlaps.of_sample(sample, 'coarse_masks')
-    # Nothing found where nothing is counts as right, as in gRefCOCO's gIoU.
-    ious, coarse_ious = (np.where(found.unions > 0, found.ious, 1.0) for found in (refined, coarse))
+    ious, coarse_ious = refined.ious_or_right, coarse.ious_or_right  # as in gRefCOCO's gIoU
     for index, phrase in enumerate(truth['phrases']):
         yield dict(
             sample_id=sample['sample_id'],
             img_id=sample['img_id'],
             img_path=sample['img_path'],
-            group='/'.join(filter(None, (sample.get('dataset_name'), sample['protocol']))),
+            group=group_name(sample),
             index=index,
             phrase=phrase,
             is_thing=bool(truth['is_thing'][index]),

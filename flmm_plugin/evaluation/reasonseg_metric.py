@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from flmm_plugin.evaluation.grounding_metric import GroundingMetric, Overlaps, cumulative_iou
 from flmm_plugin.registry import METRICS
 
@@ -25,5 +23,4 @@ class ReasonSegMetric(GroundingMetric):
         return protocol.startswith('reasoning/')
 
     def measure(self, group: Overlaps) -> dict[str, float]:
-        ious = np.where(group.unions == 0, 1.0, group.ious)
-        return {'gIoU': ious.mean(), 'cIoU': cumulative_iou(group.intersections, group.unions)}
+        return {'gIoU': group.ious_or_right.mean(), 'cIoU': cumulative_iou(group.intersections, group.unions)}

@@ -98,7 +98,7 @@ class FLMM(BaseModel):
 
         Args:
             inputs: uint8 RGB images (3, H, W) at their own size.
-            data_samples: one an image, with ``prompt`` and ``segments``, or ``input_ids`` and ``phrase_ids`` of text
+            data_samples: one an image, with ``prompt`` and ``segments``, or ``input_ids`` and ``phrase_ids``
                 (and ``branch_ids``) of text that is tokenised already (see :meth:`FrozenLMM.prepare_tokens`);
                 ``gt_instances.masks`` (P, H, W) for losses.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
