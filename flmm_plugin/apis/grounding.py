@@ -15,8 +15,9 @@ from torch import Tensor
 
 from flmm_plugin.apis.phrases import Phrase, PhraseExtractor
 from flmm_plugin.apis.results import GroundedPhrase
-from flmm_plugin.models.flmm import FLMM, to_instances
-from flmm_plugin.models.refiners.sam import mask_boxes
+from flmm_plugin.models.flmm import FLMM
+from flmm_plugin.models.groundings import to_instances
+from flmm_plugin.models.refiners.boxes import mask_boxes
 from flmm_plugin.structures import ImageGrid, LMMInputs, LMMOutputs, size_of
 
 MIN_SCORE = 0.25
