@@ -51,6 +51,8 @@ class GroundedPhrase:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; the mask in COCO's compressed run-length encoding, None where not grounded."""
+        from flmm_plugin.rle import encode_mask  # pycocotools, without which one can still talk
+
         return dict(
             text=self.text,
             spans=[list(span) for span in self.spans],
@@ -109,11 +111,3 @@ class GroundedAnswer:
             maps = torch.from_numpy(np.stack([p.attention_map for p in found]))
             sample.set_field(maps, 'attention_maps', dtype=torch.Tensor)
         return sample
-
-
-def encode_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """COCO's compressed run-length encoding, as text."""
-    from pycocotools import mask as coco
-
-    encoded = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return dict(size=list(encoded['size']), counts=encoded['counts'].decode('ascii'))

@@ -7,14 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.evaluator import BaseMetric
-from pycocotools import mask as coco_mask
-from torch import Tensor
 
 from flmm_plugin.errors import DataError
 from flmm_plugin.evaluation.grounding_metric import Overlaps, group_name
 from flmm_plugin.registry import METRICS
+from flmm_plugin.rle import encode_mask
 
 #: fields without which a line cannot be analysed
 NEEDED = ('sample_id', 'img_id', 'group', 'index', 'phrase', 'iou', 'intersection', 'union', 'area', 'size')
@@ -70,19 +68,9 @@ def phrase_records(sample: dict) -> Iterator[dict[str, Any]]:
             area=int(refined.truth[index]),
             score=float(predicted['scores'][index]),
             size=list(masks.shape[1:]),
-            predicted=encode(masks[index]),
-            truth=encode(true_masks[index]),
+            predicted=encode_mask(masks[index].cpu().numpy())['counts'],
+            truth=encode_mask(true_masks[index].cpu().numpy())['counts'],
         )
-
-
-def encode(mask: Tensor) -> str:
-    """A bool mask (H, W) in COCO's compressed RLE."""
-    return coco_mask.encode(np.asfortranarray(mask.cpu().numpy().astype(np.uint8)))['counts'].decode()
-
-
-def decode(counts: str, size: Sequence[int]) -> np.ndarray:
-    """The bool mask (H, W) of a compressed RLE."""
-    return coco_mask.decode({'counts': counts.encode(), 'size': list(size)}).astype(bool)
 
 
 def read_records(path: str | Path) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from flmm_plugin.evaluation.bootstrap import estimates
-from flmm_plugin.evaluation.phrase_records import decode
+from flmm_plugin.rle import decode_mask
 from flmm_plugin.visualization.colors import phrase_color
 from flmm_plugin.visualization.sheet import Row, draw_sheet
 
@@ -87,8 +87,8 @@ def draw_worst(records: Sequence[Record], number: int, path: Path) -> list[Recor
                 image=image,
                 phrase=f'{record["phrase"]}\n[{record["sample_id"]}]',
                 color=phrase_color(index),
-                refined=decode(record['predicted'], record['size']),
-                truth=decode(record['truth'], record['size']),
+                refined=decode_mask(dict(size=record['size'], counts=record['predicted'])),
+                truth=decode_mask(dict(size=record['size'], counts=record['truth'])),
             )
         )
     Image.fromarray(draw_sheet(rows)).save(path)

@@ -11,7 +11,8 @@ from mmdet.structures import DetDataSample
 
 from flmm_plugin.errors import DataError
 from flmm_plugin.evaluation import PhraseRecords, RESMetric
-from flmm_plugin.evaluation.phrase_records import decode, read_records
+from flmm_plugin.evaluation.phrase_records import read_records
+from flmm_plugin.rle import decode_mask
 from tests.test_evaluation.test_metrics import RES, coco_ious, evaluate, predictions
 
 
@@ -34,7 +35,7 @@ def test_records_agree_with_the_metrics_and_the_masks(tmp_path: Path) -> None:
     assert total == pytest.approx(metrics[f'res/{RES}/cIoU'])
     masks = [mask for sample in samples for mask in sample.gt_instances.masks]
     for record, mask in zip(records, masks, strict=True):
-        np.testing.assert_array_equal(decode(record['truth'], record['size']), mask.numpy())
+        np.testing.assert_array_equal(decode_mask(dict(size=record['size'], counts=record['truth'])), mask.numpy())
         assert record['area'] == mask.sum() and record['group'] == RES
     assert records[1]['sample_id'] == 'val/1' and records[1]['phrase'] == 'thing 0'
 
