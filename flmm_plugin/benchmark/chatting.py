@@ -10,10 +10,8 @@ import torch
 from transformers import DynamicCache
 
 from flmm_plugin.benchmark.extract import circumstances, interleaved
-from flmm_plugin.benchmark.forward import attention_of
 from flmm_plugin.benchmark.presets import PRESETS, TOKENS_PER_PHRASE, RandomLlava, grid_for, make_inputs
 from flmm_plugin.benchmark.testing import SAM
-from flmm_plugin.models.attention import ATTENTION_NAME
 from flmm_plugin.models.frozen import freeze
 from flmm_plugin.models.mask_heads import UNetMaskHead
 from flmm_plugin.models.refiners import SAMRefiner
@@ -36,8 +34,7 @@ def measure_chat(
     rows = []
     for length in tokens:
         lmm = RandomLlava(PRESETS[preset], grid_for(length, 1), getattr(torch, dtype)).to(device)
-        with attention_of(lmm, ATTENTION_NAME):
-            rows.append(dict(tokens=length, **measure_answer(lmm, preset, length, phrases, repeats, device)))
+        rows.append(dict(tokens=length, **measure_answer(lmm, preset, length, phrases, repeats, device)))
     about = dict(preset=preset, phrases=phrases, answer_tokens=ANSWER_TOKENS, repeats=repeats, dtype=dtype)
     return dict(**about, **circumstances(device), chat=rows)
 

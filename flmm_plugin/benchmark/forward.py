@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flmm_plugin.models.attention import ATTENTION_NAME
 from flmm_plugin.models.hidden_states import find_decoder
 from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.models.lmms.compat import last_logits_only
@@ -52,8 +51,7 @@ def bare(lmm: FrozenLMM, sample: LMMInputs) -> Kept:
 @torch.no_grad()
 def captured(lmm: FrozenLMM, sample: LMMInputs) -> Kept:
     """The forward pass of grounding, as it is trained and tested."""
-    with attention_of(lmm, ATTENTION_NAME):
-        (kept,) = lmm([sample])
+    (kept,) = lmm([sample])
     return Kept(kept.attention_maps.nbytes + kept.hidden_states.nbytes, kept.attention_maps)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
 from flmm_plugin.errors import UserError
+from flmm_plugin.models.attention import ATTENTION_NAME
 from flmm_plugin.models.frozen import freeze
+from flmm_plugin.models.hidden_states import find_decoder
 from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.structures import ImageGrid, ImageInputs, LMMInputs
 
@@ -72,6 +75,8 @@ class RandomLlava(FrozenLMM):
             )
         )
         self.model = model.to(dtype)
+        decoder: Any = find_decoder(self.model, self.config.text_config)
+        decoder.config._attn_implementation = ATTENTION_NAME
         freeze(self)
 
     def preprocess(self, image: Tensor) -> ImageInputs:

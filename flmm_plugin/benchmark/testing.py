@@ -9,9 +9,7 @@ from typing import Any
 import torch
 
 from flmm_plugin.benchmark.extract import circumstances, interleaved
-from flmm_plugin.benchmark.forward import attention_of
 from flmm_plugin.benchmark.presets import PRESETS, TOKENS_PER_PHRASE, RandomLlava, grid_for, make_inputs
-from flmm_plugin.models.attention import ATTENTION_NAME
 from flmm_plugin.models.frozen import freeze
 from flmm_plugin.models.refiners import SAMRefiner
 from flmm_plugin.structures import LMMInputs
@@ -37,8 +35,7 @@ def measure_testing(
     independent = []
     for length in tokens:
         lmm = RandomLlava(dimensions, grid_for(length, phrases), getattr(torch, dtype)).to(device)
-        with attention_of(lmm, ATTENTION_NAME):
-            independent.append(dict(tokens=length, **measure_sharing(lmm, make_inputs(length, phrases), repeats)))
+        independent.append(dict(tokens=length, **measure_sharing(lmm, make_inputs(length, phrases), repeats)))
     return dict(
         preset=preset,
         phrases=phrases,

@@ -6,11 +6,9 @@ import pytest
 import torch
 
 from flmm_plugin.benchmark import training
-from flmm_plugin.benchmark.forward import attention_of
 from flmm_plugin.benchmark.presets import grid_for
 from flmm_plugin.benchmark.training import build_models, losses_and_gradients, make_samples, measure_training, table
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.attention import ATTENTION_NAME
 
 PARTS = ['data', 'LMM', 'U-Net', 'SAM encoder', 'SAM decoder', 'losses', 'backward', 'rest']
 
@@ -20,16 +18,15 @@ def test_both_ways_have_the_same_losses_and_gradients() -> None:
     ours, original = build_models('tiny', grid_for(120, 3), 'cpu', torch.float32)
     images, samples = make_samples(120, 3, batch=2)
     assert not torch.equal(images[0], images[1])
-    with attention_of(ours.lmm, ATTENTION_NAME):
-        losses = losses_and_gradients(ours, images, samples)
-        gradients = {name: p.grad.clone() for name, p in ours.named_parameters() if p.grad is not None}
-        singles = []
-        sums = {name: torch.zeros_like(gradient) for name, gradient in gradients.items()}
-        for image, sample in zip(images, samples, strict=True):
-            singles.append(losses_and_gradients(original, [image], [sample]))
-            for name, parameter in original.named_parameters():
-                if parameter.grad is not None:
-                    sums[name] += parameter.grad / 2
+    losses = losses_and_gradients(ours, images, samples)
+    gradients = {name: p.grad.clone() for name, p in ours.named_parameters() if p.grad is not None}
+    singles = []
+    sums = {name: torch.zeros_like(gradient) for name, gradient in gradients.items()}
+    for image, sample in zip(images, samples, strict=True):
+        singles.append(losses_and_gradients(original, [image], [sample]))
+        for name, parameter in original.named_parameters():
+            if parameter.grad is not None:
+                sums[name] += parameter.grad / 2
     assert list(losses) == ['loss_mask', 'loss_dice', 'sam_loss_mask', 'sam_loss_dice']
     for name, value in losses.items():
         torch.testing.assert_close(value, (singles[0][name] + singles[1][name]) / 2, atol=1e-4, rtol=0)
