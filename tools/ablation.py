@@ -155,7 +155,7 @@ def main() -> None:
     spawn = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(args.workers, mp_context=spawn, initializer=prepare_worker) as pool:
         list(pool.map(partial(run_raw, work_dir, args.iters), itertools.product(LMMS, args.seeds)))
-        jobs = [(lmm, stage, seed) for lmm, stage, seed in itertools.product(LMMS, STAGES, args.seeds)]
+        jobs = itertools.product(LMMS, STAGES, args.seeds)
         list(pool.map(partial(run_stage, work_dir, args.iters), jobs))
     results = collect(work_dir, args.seeds)
     write_table(results, ROOT / 'docs/tiny.md')

@@ -39,18 +39,9 @@ def apply_options(config: Config, options: dict[str, Any]) -> None:
             raise UserError(
                 f'{config.filename} has no variable data_root that `data_root={options["data_root"]}` could change.'
             )
-        _move(config, before, options['data_root'])
-
-
-def _move(node: Any, before: str, after: str) -> None:
-    if isinstance(node, (dict, Config)):
-        if node.get('data_root') == before:
-            node['data_root'] = after
-        for value in node.values():
-            _move(value, before, after)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            _move(value, before, after)
+        for dataset in _with_data_root(config._cfg_dict):
+            if dataset['data_root'] == before:
+                dataset['data_root'] = options['data_root']
 
 
 def check_data_folders(config: Config, *loaders: str) -> None:
@@ -58,7 +49,8 @@ def check_data_folders(config: Config, *loaders: str) -> None:
 
     ``loaders``: whose data sets are looked at, for example 'train_dataloader'.
     """
-    for root in sorted(set(_data_roots([config.get(loader) for loader in loaders]))):
+    datasets = _with_data_root([config.get(loader) for loader in loaders])
+    for root in sorted({dataset['data_root'] for dataset in datasets if isinstance(dataset['data_root'], str)}):
         if '://' not in root and not os.path.isdir(root):
             raise UserError(
                 f'The data folder {root} (data_root in {config.filename}) does not exist. docs/data.md says what '
@@ -66,15 +58,15 @@ def check_data_folders(config: Config, *loaders: str) -> None:
             )
 
 
-def _data_roots(node: Any) -> Iterator[str]:
+def _with_data_root(node: Any) -> Iterator[dict]:
+    """Every dict below ``node``, itself among them, that has a ``data_root``."""
     if isinstance(node, dict):
-        if isinstance(node.get('data_root'), str):
-            yield node['data_root']
-        for value in node.values():
-            yield from _data_roots(value)
-    elif isinstance(node, (list, tuple)):
+        if 'data_root' in node:
+            yield node
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
         for value in node:
-            yield from _data_roots(value)
+            yield from _with_data_root(value)
 
 
 def existing_checkpoint(path: str) -> str:
