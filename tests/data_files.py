@@ -11,6 +11,8 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+#: what every data set of the configs goes through
+PIPELINE = [dict(type='LoadImageRGB'), dict(type='LoadGroundingMasks'), dict(type='PackGroundingInputs')]
 HEIGHT, WIDTH = 40, 60
 SQUARE = [[5.0, 5.0, 25.0, 5.0, 25.0, 25.0, 5.0, 25.0]]
 TWO_PARTS = [[30.0, 5.0, 40.0, 5.0, 40.0, 15.0], [30.0, 20.0, 50.0, 20.0, 50.0, 35.0, 30.0, 35.0]]

@@ -14,11 +14,11 @@ from mmengine.config import Config
 
 from flmm_plugin.datasets.check import check_data_set, data_set_configs, spread
 from flmm_plugin.datasets.official_sizes import OFFICIAL_SIZES
+from tests.data_files import PIPELINE
 from tests.test_datasets.test_bad_data import edit_annotation, erase_segment, truncate_jpeg
 from tests.test_datasets.test_png import narratives_of
 
 ROOT = Path(__file__).resolve().parents[2]
-PIPELINE = [dict(type='LoadImageRGB'), dict(type='LoadGroundingMasks'), dict(type='PackGroundingInputs')]
 
 
 def refcoco(root: Path, **changes: Any) -> dict:

@@ -14,8 +14,7 @@ from pycocotools.coco import COCO
 from flmm_plugin.datasets.transforms.masks import read_panoptic_ids
 from flmm_plugin.errors import DataError
 from flmm_plugin.registry import DATASETS
-
-PIPELINE = [dict(type='LoadImageRGB'), dict(type='LoadGroundingMasks'), dict(type='PackGroundingInputs')]
+from tests.data_files import PIPELINE
 
 
 def build(root: Path, **kwargs: Any) -> Any:

@@ -12,9 +12,7 @@ from PIL import Image
 
 from flmm_plugin.errors import DataError
 from flmm_plugin.registry import DATASETS
-from tests.data_files import id_map
-
-PIPELINE = [dict(type='LoadImageRGB'), dict(type='LoadGroundingMasks'), dict(type='PackGroundingInputs')]
+from tests.data_files import PIPELINE, id_map
 
 
 def build(root: Path, **kwargs: Any) -> Any:

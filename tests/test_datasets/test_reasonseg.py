@@ -13,9 +13,7 @@ import pytest
 from flmm_plugin.datasets.transforms.shapes import draw_shapes
 from flmm_plugin.errors import DataError
 from flmm_plugin.registry import DATASETS
-from tests.data_files import HEIGHT, WIDTH
-
-PIPELINE = [dict(type='LoadImageRGB'), dict(type='LoadGroundingMasks'), dict(type='PackGroundingInputs')]
+from tests.data_files import HEIGHT, PIPELINE, WIDTH
 
 
 def build(root: Path, **kwargs: Any) -> Any:

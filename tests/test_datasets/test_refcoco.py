@@ -20,9 +20,8 @@ from flmm_plugin.datasets.refcoco import ARRANGEMENTS
 from flmm_plugin.errors import DataError
 from flmm_plugin.registry import DATASETS
 from flmm_plugin.structures import Segment
-from tests.data_files import HEIGHT, SQUARE, WIDTH, write_image
+from tests.data_files import HEIGHT, PIPELINE, SQUARE, WIDTH, write_image
 
-PIPELINE = [dict(type='LoadImageRGB'), dict(type='LoadGroundingMasks'), dict(type='PackGroundingInputs')]
 FILES = dict(
     ann_file='refcoco/instances.json', split_file='refcoco/refs(unc).p', data_prefix=dict(img_path='train2014/')
 )
