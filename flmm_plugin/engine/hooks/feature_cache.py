@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from flmm_plugin.engine.hooks.unwrapping import unwrapped_model
 from flmm_plugin.registry import HOOKS
 
 
@@ -16,8 +16,7 @@ class FeatureCacheHook(Hook):
 
     @master_only
     def before_train(self, runner: Runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        refiner = getattr(model, 'sam', None)
+        refiner = getattr(unwrapped_model(runner), 'sam', None)
         if refiner is None or refiner.cache.folder is None:
             return
         samples, each = len(runner.train_dataloader.dataset), refiner.feature_bytes

@@ -6,9 +6,9 @@ from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from flmm_plugin.engine.hooks.unwrapping import unwrapped_model
 from flmm_plugin.models.trained_state import check_lmm
 from flmm_plugin.registry import HOOKS
 
@@ -28,24 +28,18 @@ class FrozenCheckHook(Hook):
 
     @master_only
     def before_train(self, runner: Runner) -> None:
-        self.before = self._hash(runner)
+        self.before = unwrapped_model(runner).frozen_hash()
         runner.logger.info(f'frozen weights before training: {self.before}')
 
     @master_only
     def after_train(self, runner: Runner) -> None:
-        after = self._hash(runner)
+        after = unwrapped_model(runner).frozen_hash()
         runner.logger.info(f'frozen weights after training:  {after}')
         if after != self.before:
             raise RuntimeError(f'training changed weights that must stay frozen (hash {self.before}, now {after})')
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        checkpoint['meta']['lmm_fingerprint'] = self._model(runner).lmm_fingerprint()
+        checkpoint['meta']['lmm_fingerprint'] = unwrapped_model(runner).lmm_fingerprint()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        check_lmm(self._model(runner), checkpoint)
-
-    def _hash(self, runner: Runner) -> str:
-        return self._model(runner).frozen_hash()
-
-    def _model(self, runner: Runner) -> Any:
-        return runner.model.module if is_model_wrapper(runner.model) else runner.model
+        check_lmm(unwrapped_model(runner), checkpoint)
