@@ -123,6 +123,9 @@ class UNetMaskHead(nn.Module):
             x = F.interpolate(x.float(), scale_factor=factor, mode='bilinear').to(x.dtype)
         height, width = x.shape[-2:]
         x = F.pad(x, (0, -width % self.stride, 0, -height % self.stride))
+        if x.device.type == 'cpu':
+            # Every layer keeps the layout, in which oneDNN's convolutions take 0.6 of the time.
+            x = x.contiguous(memory_format=torch.channels_last)
 
         skips = []
         for stage in self.encoder:
