@@ -37,7 +37,7 @@ def time_parts(model: FLMM, images: Sequence[Tensor], samples: Sequence[BaseData
         'LMM': (model.lmm, 'forward'),
         'U-Net': (model.mask_head, 'forward'),
         'SAM encoder': (model.sam, 'encode_images'),
-        'SAM decoder': (model.sam, 'forward'),
+        'SAM decoder': (model.sam, 'refine'),
         'losses': (model.losses, 'forward'),
     }
     model.zero_grad()

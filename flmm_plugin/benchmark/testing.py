@@ -9,10 +9,13 @@ from typing import Any
 import torch
 
 from flmm_plugin.benchmark.extract import circumstances, interleaved
+from flmm_plugin.benchmark.original import LoopedSAM
 from flmm_plugin.benchmark.presets import PRESETS, TOKENS_PER_PHRASE, RandomLlava, grid_for, make_inputs
 from flmm_plugin.models.frozen import freeze
 from flmm_plugin.models.refiners import SAMRefiner
 from flmm_plugin.structures import LMMInputs
+
+IMAGE_SIZE = (480, 640)
 
 #: SAM's own prompt encoder and decoder behind an encoder of one layer, whose features cost nothing here
 SAM = {
@@ -60,20 +63,23 @@ def measure_sharing(lmm: RandomLlava, sample: LMMInputs, repeats: int) -> dict[s
 
 
 def measure_decoding(preset: str, phrases: int, repeats: int, device: str) -> dict[str, Any]:
-    """SAM's prompts and decoder on the masks of one image: all at once, against one by one."""
+    """SAM's prompts and decoder on the masks of one image: all at once, against one by one as the authors do."""
     torch.manual_seed(0)
-    refiner = SAMRefiner(arch=SAM[preset]).to(device)
-    freeze(refiner)
-    image = torch.randint(0, 256, (3, 480, 640), dtype=torch.uint8)
+    ours, original = (refiner(arch=SAM[preset]).to(device) for refiner in (SAMRefiner, LoopedSAM))
+    original.model = ours.model
+    freeze(ours)
+    image = torch.randint(0, 256, (3, *IMAGE_SIZE), dtype=torch.uint8)
     coarse = torch.randn(phrases, 48, 64, device=device)
-    text = [torch.randn(TOKENS_PER_PHRASE, refiner.embed_dim, device=device) for _ in range(phrases)]
-    refiner(image, coarse, text)  # the image's features are kept from here on
+    # Texts of different length, as phrases have.
+    text = [torch.randn(2 + i % TOKENS_PER_PHRASE, ours.embed_dim, device=device) for i in range(phrases)]
+    for refiner in (ours, original):
+        refiner.eval()(image, coarse, text)  # the image's features are kept from here on
 
-    def one_at_a_time() -> torch.Tensor:
-        return torch.cat([refiner(image, coarse[i : i + 1], text[i : i + 1])[0] for i in range(phrases)])
+    def one_by_one() -> torch.Tensor:
+        return torch.cat([original(image, coarse[i : i + 1], text[i : i + 1])[0] for i in range(phrases)])
 
-    seconds = interleaved({'at_once': lambda: refiner(image, coarse, text), 'one_by_one': one_at_a_time}, repeats)
-    return compared(seconds, 'one_by_one', 'at_once', refiner(image, coarse, text)[0], one_at_a_time())
+    seconds = interleaved({'at_once': lambda: ours(image, coarse, text), 'one_by_one': one_by_one}, repeats)
+    return compared(seconds, 'one_by_one', 'at_once', ours(image, coarse, text)[0], one_by_one())
 
 
 def as_branches(sample: LMMInputs) -> LMMInputs:

@@ -11,41 +11,17 @@ from torch import Tensor
 
 from flmm_plugin.benchmark.breakdown import break_down
 from flmm_plugin.benchmark.extract import circumstances, interleaved
-from flmm_plugin.benchmark.forward import eager_outputs
+from flmm_plugin.benchmark.original import EagerLlava, LoopedSAM
 from flmm_plugin.benchmark.presets import PRESETS, RandomLlava, grid_for, make_inputs
-from flmm_plugin.benchmark.testing import SAM
+from flmm_plugin.benchmark.testing import IMAGE_SIZE, SAM
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.flmm import FLMM
 from flmm_plugin.models.refiners import SAMRefiner
 from flmm_plugin.registry import MODELS
-from flmm_plugin.structures import LMMInputs, LMMOutputs
 
 BATCH = 8
 LOSS_TOLERANCE = 1e-4
-IMAGE_SIZE = (480, 640)
 MASK_HEADS = {'tiny': dict(base_channels=4, num_stages=3, upsample_input=16), 'mid': dict(base_channels=64)}
-
-
-class EagerLlava(RandomLlava):
-    """The authors' way: every layer's whole attention is returned, and the phrases' part taken out afterwards."""
-
-    @torch.no_grad()
-    def forward(self, samples: Sequence[LMMInputs], all_tokens: bool = False) -> list[LMMOutputs]:
-        return [eager_outputs(self, sample)[0] for sample in samples]
-
-
-class LoopedSAM(SAMRefiner):
-    """The authors' way: the decoder is called once a phrase."""
-
-    def decode(
-        self, features: Tensor, dense: Tensor, sparse: Tensor, text: Sequence[Tensor] | None
-    ) -> tuple[Tensor, Tensor]:
-        singles = [
-            super(LoopedSAM, self).decode(features, dense[i : i + 1], sparse[i : i + 1], text and text[i : i + 1])
-            for i in range(len(dense))
-        ]
-        logits, scores = (torch.cat(tensors) for tensors in zip(*singles, strict=True))
-        return logits, scores
 
 
 def measure_training(

@@ -196,12 +196,9 @@ class FLMM(BaseModel):
         coarse = [c if region is None else region.crop(c) for c, region in zip(coarse, regions, strict=True)]
         if self.sam is None:
             return [Grounding(logits, None, None) for logits in coarse]
-        features = self.sam.encode_images(images)
-        texts = [self.text_prompts(lmm_outputs) if self.uses_text else None for lmm_outputs in outputs]
-        return [
-            Grounding(logits, *self.sam(image, logits, text, known))
-            for image, logits, text, known in zip(images, coarse, texts, features, strict=True)
-        ]
+        texts = [self.text_prompts(lmm_outputs) for lmm_outputs in outputs] if self.uses_text else None
+        refined = self.sam.refine(images, self.sam.encode_images(images), coarse, texts)
+        return [Grounding(logits, *results) for logits, results in zip(coarse, refined, strict=True)]
 
     def text_prompts(self, lmm_outputs: LMMOutputs) -> list[Tensor]:
         """For each phrase (T, width of SAM's prompts)."""

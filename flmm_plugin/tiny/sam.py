@@ -99,8 +99,8 @@ def refine(refiner: SAMRefiner, batch: list[tuple[Tensor, Tensor, Tensor]]) -> I
     for (image, _, coarse), feature in zip(batch, features, strict=True):
         size, input_size = size_of(image), refiner.input_size(image)
         dense, sparse = refiner.embed_prompts(coarse, size, input_size)
-        logits, scores = refiner.decode(feature[None], dense, sparse, None)
-        yield model.postprocess_masks(logits, input_size, size)[:, 0], scores[:, 0]
+        logits, scores = refiner.decode([feature[None]] * len(dense), dense, list(sparse))
+        yield model.postprocess_masks(logits[:, None], input_size, size)[:, 0], scores
 
 
 def mask_iou(logits: Tensor, masks: Tensor) -> Tensor:

@@ -11,19 +11,25 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from segment_anything.modeling import MaskDecoder
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from flmm_plugin.assets import resolve
 from flmm_plugin.models.checkpoints import read_tensors
 from flmm_plugin.models.frozen import freeze, weights_hash
 from flmm_plugin.models.refiners.boxes import mask_boxes, upsample_masks
+from flmm_plugin.models.refiners.decoding import decode_masks
 from flmm_plugin.models.refiners.feature_cache import FeatureCache
 from flmm_plugin.models.refiners.sam_arch import build_sam
 from flmm_plugin.registry import MODELS
 from flmm_plugin.structures import size_of
 
 PROMPTS = ('mask', 'box', 'text')
+
+#: Of the features of the phrases that are decoded together. SAM's own are 4 MiB a phrase: two at once were slower.
+CPU_CHUNK_BYTES = 4 * 2**20
 
 
 @MODELS.register_module()
@@ -83,29 +89,48 @@ class SAMRefiner(nn.Module):
         return weights_hash(self.model.image_encoder)
 
     def forward(
-        self,
-        image: Tensor,
-        coarse_logits: Tensor,
-        text: Sequence[Tensor] | None = None,
-        features: Tensor | None = None,
+        self, image: Tensor, coarse_logits: Tensor, text: Sequence[Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Refine the masks of one image, all phrases together.
+        """:meth:`refine` for one image."""
+        features = self.encode_images([image])
+        return self.refine([image], features, [coarse_logits], None if text is None else [text])[0]
+
+    def refine(
+        self,
+        images: Sequence[Tensor],
+        features: Sequence[Tensor],
+        coarse_logits: Sequence[Tensor],
+        texts: Sequence[Sequence[Tensor]] | None = None,
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Refine the masks of several images, all phrases together.
 
         Args:
-            image: (3, H, W) uint8 RGB.
-            coarse_logits: (P, h, w) over the whole image. Gradients pass through the mask prompt, not through the box.
-            text: for each phrase (T, D) embeddings, T may differ.
-            features: the image's own of :meth:`encode_images`, where they are at hand.
+            images: (3, H, W) uint8 RGB.
+            features: the images' of :meth:`encode_images`.
+            coarse_logits: of each image (P, h, w) over the whole of it. Gradients pass through the mask prompt, not
+                through the box.
+            texts: of each image, for each phrase (T, D) embeddings, T may differ.
 
         Returns:
-            Logits (P, H, W) fp32 and SAM's predicted IoU (P,).
+            For each image logits (P, H, W) fp32 and SAM's predicted IoU (P,).
         """
-        size, input_size = size_of(image), self.input_size(image)
-        if features is None:
-            (features,) = self.encode_images([image])
-        dense, sparse = self.embed_prompts(coarse_logits, size, input_size)
-        logits, scores = self.decode(features, dense, sparse, text if 'text' in self.prompts else None)
-        return self.model.postprocess_masks(logits.float(), input_size, size)[:, 0], scores[:, 0]
+        sizes = [size_of(image) for image in images]
+        input_sizes = [self.input_size(image) for image in images]
+        embedded = [self.embed_prompts(*about) for about in zip(coarse_logits, sizes, input_sizes, strict=True)]
+        dense = torch.cat([one for one, _ in embedded])
+        prompts = [prompt for _, sparse in embedded for prompt in sparse]
+        if texts is not None and 'text' in self.prompts:
+            words = [tokens for text in texts for tokens in text]
+            prompts = [torch.cat([p, tokens.to(p)]) for p, tokens in zip(prompts, words, strict=True)]
+        counts = [len(logits) for logits in coarse_logits]
+        owners = [one for one, count in zip(features, counts, strict=True) for _ in range(count)]
+        logits, scores = self.decode(owners, dense, prompts)
+        return [
+            (self.model.postprocess_masks(own[:, None].float(), input_size, size)[:, 0], own_scores)
+            for own, own_scores, input_size, size in zip(
+                logits.split(counts), scores.split(counts), input_sizes, sizes, strict=True
+            )
+        ]
 
     def input_size(self, image: Tensor) -> tuple[int, int]:
         """(height, width) of the image in SAM's input, before padding to (S, S)."""
@@ -163,9 +188,10 @@ class SAMRefiner(nn.Module):
     def mask_prompts(self, logits: Tensor, input_size: tuple[int, int]) -> Tensor:
         """Logits laid on SAM's square input, outside the image as surely background as the lowest of them."""
         side = self.model.image_encoder.img_size
-        outside = min(-1.0, logits.min().item())
         resized = F.interpolate(logits[:, None].float(), size=input_size, mode='bilinear')
-        padded = F.pad(resized, (0, side - input_size[1], 0, side - input_size[0]), value=outside)
+        # Not F.pad, whose value is a number of the host's: fetching it from a GPU would wait for all that runs there.
+        padded = logits.detach().float().min().clamp(max=-1.0).repeat(len(logits), 1, side, side)
+        padded[..., : input_size[0], : input_size[1]] = resized
         return F.interpolate(padded, size=self.model.prompt_encoder.mask_input_size, mode='bilinear')
 
     def boxes(self, logits: Tensor, size: tuple[int, int], input_size: tuple[int, int]) -> Tensor:
@@ -174,31 +200,39 @@ class SAMRefiner(nn.Module):
         scale = boxes.new_tensor([input_size[1] / size[1], input_size[0] / size[0]])
         return boxes * scale.repeat(2)
 
-    def decode(
-        self, features: Tensor, dense: Tensor, sparse: Tensor, text: Sequence[Tensor] | None
-    ) -> tuple[Tensor, Tensor]:
-        """Low-resolution logits (P, 1, h, w) and predicted IoU (P, 1).
+    def decode(self, features: Sequence[Tensor], dense: Tensor, prompts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Low-resolution logits (P, h, w) and predicted IoU (P,).
 
-        SAM's decoder knows no padding of prompts, so phrases are batched by their number of text tokens.
+        Args:
+            features: for each phrase those of its image, (1, D, S / patch, S / patch).
+            dense: (P, D, S / patch, S / patch) embeddings of the mask prompts.
+            prompts: for each phrase (N, D) embeddings of box and text, N may differ.
         """
-        lengths = torch.tensor([0] * len(dense) if text is None else [len(tokens) for tokens in text])
-        parts: list[tuple[Tensor, Tensor]] = []
-        order = []
-        for length in lengths.unique():
-            members = (lengths == length).nonzero().flatten()
-            tokens = sparse[members]
-            if text is not None:
-                tokens = torch.cat([tokens, torch.stack([text[index] for index in members]).to(tokens)], dim=1)
-            parts.append(
-                self.model.mask_decoder(
-                    image_embeddings=features,
-                    image_pe=self.model.prompt_encoder.get_dense_pe(),
-                    sparse_prompt_embeddings=tokens.to(dense),
-                    dense_prompt_embeddings=dense[members],
-                    multimask_output=False,
-                )
-            )
-            order.append(members)
-        restore = torch.cat(order).argsort()
-        logits, scores = (torch.cat(tensors)[restore] for tensors in zip(*parts, strict=True))
+        position = self.model.prompt_encoder.get_dense_pe()
+        parts = [
+            _decode_together(self.model.mask_decoder, position, features[part], dense[part], prompts[part])
+            for part in _chunks(len(dense), dense[:1])
+        ]
+        logits, scores = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         return logits, scores
+
+
+def _decode_together(
+    decoder: MaskDecoder, position: Tensor, features: Sequence[Tensor], dense: Tensor, prompts: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    lengths = [len(prompt) for prompt in prompts]
+    present = None
+    if len(set(lengths)) > 1:
+        present = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+        present = present.to(dense.device, non_blocking=True)
+    one_image = all(one is features[0] for one in features)
+    images = features[0] if one_image else torch.cat(list(features))
+    return decode_masks(decoder, images, position, dense, pad_sequence(list(prompts), True).to(dense), present)
+
+
+def _chunks(count: int, dense: Tensor) -> list[slice]:
+    """The phrases that are decoded together: all of them, but on a CPU as many as its cache holds."""
+    size = max(count, 1)
+    if dense.device.type == 'cpu':
+        size = max(CPU_CHUNK_BYTES // (dense.numel() * dense.element_size()), 1)
+    return [slice(start, start + size) for start in range(0, count, size)]

@@ -1,0 +1,96 @@
+"""SAM's mask decoder for phrases of several images and with different numbers of prompts, in one call.
+
+The weights and the mathematics are those of segment-anything's ``MaskDecoder`` with ``multimask_output=False``, which
+knows one image a call and no padding. What differs is the order of the work: prompts that only pad are masked out of
+the attention, only the mask that is wanted is computed, and pixels stay rows of a matrix until the mask is there, so
+that transposed convolutions whose kernels do not overlap are matrix products.
+
+Shape shorthand: P phrases, N prompts, D prompt width, (h, w) size of SAM's features.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from segment_anything.modeling.mask_decoder import MaskDecoder
+from segment_anything.modeling.transformer import Attention, TwoWayTransformer
+from torch import Tensor, nn
+
+
+def decode_masks(
+    decoder: MaskDecoder, features: Tensor, position: Tensor, dense: Tensor, prompts: Tensor, present: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Mask logits (P, 4h, 4w) and predicted IoU (P,).
+
+    Args:
+        features: (P, D, h, w), each phrase's image, or (1, D, h, w) where there is but one.
+        position: (1, D, h, w), the encoding of places in the image.
+        dense: (P, D, h, w) embeddings of the mask prompts.
+        prompts: (P, N, D) embeddings of boxes and text.
+        present: (P, N) bool, False where a prompt only pads; None if none does.
+    """
+    outputs = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).to(prompts)
+    tokens = torch.cat([outputs.expand(len(prompts), -1, -1), prompts], dim=1)
+    visible = None if present is None else F.pad(present, (len(outputs), 0), value=True)[:, None, None]
+    pixels = (features + dense).flatten(2).transpose(1, 2)
+    tokens, pixels = _two_way(decoder.transformer, pixels, position.flatten(2).transpose(1, 2), tokens, visible)
+    networks = decoder.output_hypernetworks_mlps
+    if not torch.is_grad_enabled():
+        networks = networks[:1]
+    # In training the others get gradients of zero, as in the original, so that weight decay finds them as there.
+    kernels = torch.stack([network(tokens[:, 1 + index]) for index, network in enumerate(networks)])[0]
+    scores = decoder.iou_prediction_head(tokens[:, 0])[:, 0]
+    return _masks(decoder.output_upscaling, pixels, kernels, dense.shape[-2:]), scores
+
+
+def _two_way(
+    transformer: TwoWayTransformer, pixels: Tensor, position: Tensor, prompts: Tensor, visible: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Prompts and pixels attend to each other: (P, N, D), (P, h * w, D) of the same shapes."""
+    tokens = prompts
+    for block in transformer.layers:
+        if block.skip_first_layer_pe:
+            tokens = _attend(block.self_attn, tokens, tokens, tokens, visible)
+        else:
+            placed = tokens + prompts
+            tokens = tokens + _attend(block.self_attn, placed, placed, tokens, visible)
+        tokens = block.norm1(tokens)
+        places = pixels + position
+        tokens = block.norm2(tokens + _attend(block.cross_attn_token_to_image, tokens + prompts, places, pixels))
+        tokens = block.norm3(tokens + block.mlp(tokens))
+        seen = _attend(block.cross_attn_image_to_token, places, tokens + prompts, tokens, visible)
+        pixels = block.norm4(pixels + seen)
+    seen = _attend(transformer.final_attn_token_to_image, tokens + prompts, pixels + position, pixels)
+    return transformer.norm_final_attn(tokens + seen), pixels
+
+
+def _attend(
+    attention: Attention, queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None = None
+) -> Tensor:
+    def heads(x: Tensor) -> Tensor:
+        return x.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+
+    attended = F.scaled_dot_product_attention(
+        heads(attention.q_proj(queries)),
+        heads(attention.k_proj(keys)),
+        heads(attention.v_proj(values)),
+        attn_mask=visible,
+    )
+    return attention.out_proj(attended.transpose(1, 2).flatten(2))
+
+
+def _masks(upscaling: nn.Sequential, pixels: Tensor, kernels: Tensor, size: torch.Size) -> Tensor:
+    """(P, 4h, 4w): pixels spread to twice the size twice, then weighed by each phrase's kernel."""
+    first, norm, activation, second, last_activation = upscaling
+    spread = F.layer_norm(_spread(first, pixels), norm.weight.shape, norm.weight, norm.bias, norm.eps)
+    spread = last_activation(_spread(second, activation(spread)))
+    masks = torch.einsum('p...c,pc->p...', spread, kernels.to(spread))
+    # (h * w, 2, 2, 2, 2): row and column within a pixel, then within a quarter of it.
+    return masks.unflatten(1, tuple(size)).permute(0, 1, 3, 5, 2, 4, 6).flatten(4).flatten(1, 3)
+
+
+def _spread(convolution: nn.ConvTranspose2d, pixels: Tensor) -> Tensor:
+    """Four pixels for one, (..., C) to (..., 2, 2, C'): a transposed convolution with kernel 2 and stride 2."""
+    weight = convolution.weight.permute(2, 3, 1, 0)
+    spread = F.linear(pixels, weight.flatten(0, 2)).unflatten(-1, weight.shape[:3])
+    return spread + convolution.bias.to(spread)

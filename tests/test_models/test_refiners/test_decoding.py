@@ -1,0 +1,64 @@
+"""Decoding all phrases in one call, against segment-anything's own decoder called once a phrase."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from flmm_plugin.models.refiners import sam as sam_module
+from flmm_plugin.registry import MODELS
+from tests.tiny_flmm import tiny_refiner
+
+LENGTHS = (0, 3, 1, 3)
+
+
+def tensors() -> tuple[torch.nn.Module, list[Tensor], Tensor, list[Tensor]]:
+    """A refiner, and for each of four phrases of two images features, a mask prompt and other prompts."""
+    torch.manual_seed(0)
+    sam = MODELS.build(tiny_refiner()).eval()
+    grid = sam.model.prompt_encoder.image_embedding_size
+    images = torch.randn(2, 1, sam.embed_dim, *grid)
+    dense = torch.randn(len(LENGTHS), sam.embed_dim, *grid)
+    return sam, [images[0], images[0], images[1], images[1]], dense, [torch.randn(n, sam.embed_dim) for n in LENGTHS]
+
+
+def one_by_one(sam: torch.nn.Module, features: list[Tensor], dense: Tensor, prompts: list[Tensor]) -> list[Tensor]:
+    results = [
+        sam.model.mask_decoder(
+            image_embeddings=own,
+            image_pe=sam.model.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=prompt[None],
+            dense_prompt_embeddings=mask[None],
+            multimask_output=False,
+        )
+        for own, mask, prompt in zip(features, dense, prompts, strict=True)
+    ]
+    return [torch.cat(parts)[:, 0] for parts in zip(*results, strict=True)]
+
+
+@pytest.mark.parametrize('chunk_bytes', [sam_module.CPU_CHUNK_BYTES, 1])
+def test_equals_segment_anything_one_by_one(chunk_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same logits, scores and gradients; chunks of one phrase too."""
+    monkeypatch.setattr(sam_module, 'CPU_CHUNK_BYTES', chunk_bytes)
+    sam, features, dense, prompts = tensors()
+    gradients = []
+    for decode in (sam.decode, lambda *given: one_by_one(sam, *given)):
+        sam.zero_grad()
+        inputs = dense.clone().requires_grad_()
+        logits, scores = decode(features, inputs, prompts)
+        (logits.square().mean() + scores.sum()).backward()
+        weights = [p.grad for p in sam.model.mask_decoder.parameters() if p.grad is not None and p.grad.any()]
+        gradients.append([logits, scores, inputs.grad, *weights])
+    assert len(gradients[0]) == len(gradients[1]) > 20
+    for ours, original in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, original, atol=1e-5, rtol=1e-4)
+
+
+def test_images_do_not_mix() -> None:
+    sam, features, dense, prompts = tensors()
+    logits, _ = sam.decode(features, dense, prompts)
+    features[2] = features[3] = torch.randn_like(features[2])
+    changed, _ = sam.decode(features, dense, prompts)
+    torch.testing.assert_close(changed[:2], logits[:2], atol=1e-6, rtol=1e-6)
+    assert not torch.allclose(changed[2:], logits[2:], atol=1e-2)
