@@ -3,16 +3,20 @@
 `extract`: the LMM's forward pass bare (SDPA), with the attention of phrases captured (ours), and with eager attention
 returned whole (`output_attentions=True`, as the authors' code does); the three take turns. Ratios are ours to the
 other (time_vs_bare, peak_memory_vs_bare, kept_bytes_vs_eager); speedup_vs_eager is eager's time to ours. Peak memory is
-that of the whole process on the CPU, weights and libraries included, and CUDA's count of tensors on a GPU.
+that of the whole process on the CPU, weights and libraries included, and CUDA's count of tensors on a GPU. `--plot`
+draws time and peak memory against the tokens.
 
 `train`: a training step on a batch of 8 images, against 8 single steps the authors' way (eager attention returned
 whole, SAM's decoder called phrase by phrase) with the same losses; and where the time of our step goes. Weights are not
-updated.
+updated. `--steps` trains on, with updates, and says whether memory grows.
 
 `test`: independent expressions of an image, which share one pass of the LMM over it, against a pass for each; and SAM's
 decoder on all masks at once, against one by one.
 
 `chat`: generating an answer of 64 tokens, and what grounding its phrases adds.
+
+The presets of 7 billion weights have the dimensions of LLaVA-1.5's Vicuna and of LLaVA-NeXT's Mistral, with SAM ViT-L
+and the paper's U-Net. They need a GPU, on which their weights are made.
 """
 
 import argparse
@@ -24,6 +28,7 @@ from flmm_plugin.benchmark.chatting import measure_chat
 from flmm_plugin.benchmark.chatting import table as chat_table
 from flmm_plugin.benchmark.extract import extract
 from flmm_plugin.benchmark.extract import table as extract_table
+from flmm_plugin.benchmark.plots import drawable, plot_costs
 from flmm_plugin.benchmark.presets import PRESETS
 from flmm_plugin.benchmark.testing import measure_testing
 from flmm_plugin.benchmark.testing import table as testing_table
@@ -55,17 +60,27 @@ def parse_args() -> argparse.Namespace:
         one.add_argument('--phrases', type=int, default=6)
         one.add_argument('--repeats', type=int, default=5, help='times are medians of so many rounds')
         one.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-        one.add_argument('--dtype', choices=['float32', 'bfloat16', 'float16'], default='float32')
+        one.add_argument(
+            '--dtype', choices=['float32', 'bfloat16', 'float16'], help="of the LMM (default: the preset's own)"
+        )
         one.add_argument('--json', action='store_true', help='print one JSON object')
+        if name == 'extract':
+            one.add_argument('--plot', type=drawable, metavar='FILE.png', help='draw time and memory against tokens')
+        if name == 'train':
+            one.add_argument('--steps', type=int, default=0, help='further steps over which memory is watched')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
     measure, table = WAYS[args.what]
+    dtype = args.dtype or PRESETS[args.preset].dtype
+    options = dict(steps=args.steps) if args.what == 'train' else {}
     with readable_errors():
-        result = measure(args.preset, args.tokens, args.phrases, args.repeats, args.device, args.dtype)
+        result = measure(args.preset, args.tokens, args.phrases, args.repeats, args.device, dtype, **options)
     print(json.dumps(result) if args.json else table(result))
+    if args.what == 'extract' and args.plot is not None:
+        plot_costs(result, args.plot)
 
 
 if __name__ == '__main__':

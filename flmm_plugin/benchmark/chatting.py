@@ -10,7 +10,7 @@ import torch
 from transformers import DynamicCache
 
 from flmm_plugin.benchmark.extract import circumstances, interleaved
-from flmm_plugin.benchmark.presets import PRESETS, TOKENS_PER_PHRASE, RandomLlava, grid_for, make_inputs
+from flmm_plugin.benchmark.presets import TOKENS_PER_PHRASE, RandomLlava, grid_for, make_inputs, preset_for
 from flmm_plugin.benchmark.testing import SAM
 from flmm_plugin.models.frozen import freeze
 from flmm_plugin.models.mask_heads import UNetMaskHead
@@ -33,8 +33,9 @@ def measure_chat(
     """
     rows = []
     for length in tokens:
-        lmm = RandomLlava(PRESETS[preset], grid_for(length, 1), getattr(torch, dtype)).to(device)
+        lmm = RandomLlava(preset_for(preset, device), grid_for(length, 1), getattr(torch, dtype), device)
         rows.append(dict(tokens=length, **measure_answer(lmm, preset, length, phrases, repeats, device)))
+        del lmm  # a large one has no room beside the next
     about = dict(preset=preset, phrases=phrases, answer_tokens=ANSWER_TOKENS, repeats=repeats, dtype=dtype)
     return dict(**about, **circumstances(device), chat=rows)
 

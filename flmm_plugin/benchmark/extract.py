@@ -17,7 +17,7 @@ import transformers
 
 from flmm_plugin.benchmark.forward import FORWARDS, Kept
 from flmm_plugin.benchmark.memory import peak_cuda_memory, peak_memory
-from flmm_plugin.benchmark.presets import PRESETS, RandomLlava, grid_for, make_inputs
+from flmm_plugin.benchmark.presets import RandomLlava, grid_for, make_inputs, preset_for
 
 
 def extract(
@@ -46,7 +46,7 @@ def measure_length(preset: str, tokens: int, phrases: int, repeats: int, device:
     Ratios are ours to the other, so that 1 is the other's price; ``speedup_vs_eager`` alone is eager's time to ours.
     ``max_difference`` is the largest difference between the maps that ours and eager end up with.
     """
-    lmm = RandomLlava(PRESETS[preset], grid_for(tokens, phrases), getattr(torch, dtype)).to(device)
+    lmm = RandomLlava(preset_for(preset, device), grid_for(tokens, phrases), getattr(torch, dtype), device)
     sample = make_inputs(tokens, phrases)
     ways = {name: partial(way, lmm, sample) for name, way in FORWARDS.items()}
     kept, difference = compare(ways)

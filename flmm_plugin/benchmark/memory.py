@@ -1,14 +1,19 @@
-"""Peak memory of one forward pass: CUDA's own count, or the resident set of a process of its own on the CPU."""
+"""Memory: the peak of one forward pass, and whether it grows over many steps.
+
+On a GPU it is CUDA's own count; on the CPU the resident set, for a peak that of a process of its own.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import resource
 import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -72,3 +77,25 @@ def peak_cuda_memory(way: str, lmm: FrozenLMM, sample: LMMInputs) -> dict[str, i
     FORWARDS[way](lmm, sample)
     torch.cuda.synchronize()
     return dict(before=before, peak=torch.cuda.max_memory_allocated())
+
+
+def growth(step: Callable[[], object], steps: int, device: str) -> dict[str, Any]:
+    """Call ``step`` ``steps`` times, once or more, and look at the memory on the way.
+
+    Returns:
+        ``steps``; ``bytes_after_third`` of them, when all that is made but once is there, and ``bytes_after_all``:
+        the process' resident set on the CPU, what its tensors take on a GPU; ``growth_percent`` from one to the other.
+    """
+    third = max(1, steps // 3)
+    for _ in range(third):
+        step()
+    early = held(device)
+    for _ in range(steps - third):
+        step()
+    late = held(device)
+    return dict(steps=steps, bytes_after_third=early, bytes_after_all=late, growth_percent=100 * (late / early - 1))
+
+
+def held(device: str) -> int:
+    """Bytes of this process that are resident, or that tensors take on a GPU."""
+    return resident('VmRSS') if device == 'cpu' else torch.cuda.memory_allocated()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,52 +31,70 @@ TOKENS_PER_PHRASE = 4
 
 @dataclass(frozen=True)
 class Preset:
-    """Dimensions of the language model, a Llama."""
+    """Dimensions of the language model, a Llama; Mistral's layers are those of one with fewer ``kv_heads`` than heads.
+
+    ``kv_heads``: heads of keys and values, as many as ``heads`` by default. ``dtype``: what it is measured in where
+    nothing else is asked for. ``needs_gpu``: it is too large for a CPU, and its weights are made on the device itself.
+    """
 
     layers: int
     heads: int
     width: int
     mlp_width: int
+    kv_heads: int | None = None
+    vocabulary: int = VOCABULARY
+    dtype: str = 'float32'
+    needs_gpu: bool = False
 
 
+LARGE: dict[str, Any] = dict(layers=32, heads=32, width=4096, vocabulary=32064, dtype='bfloat16', needs_gpu=True)
 PRESETS = {
     'tiny': Preset(layers=2, heads=4, width=64, mlp_width=128),
     'mid': Preset(layers=8, heads=16, width=1024, mlp_width=2816),
+    'llava-1.5-7b': Preset(**LARGE, mlp_width=11008),
+    'llava-next-7b': Preset(**LARGE, mlp_width=14336, kv_heads=8),
 }
+
+
+def preset_for(name: str, device: str) -> Preset:
+    """The preset of that name.
+
+    Raises:
+        UserError: it needs a GPU and ``device`` is the CPU.
+    """
+    preset = PRESETS[name]
+    if preset.needs_gpu and torch.device(device).type == 'cpu':
+        small = ' and '.join(other for other, one in PRESETS.items() if not one.needs_gpu)
+        raise UserError(f'the preset {name} needs a GPU (--device cuda); on a CPU there are the presets {small}')
+    return preset
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Inside the block, new floating-point tensors have this dtype."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 class RandomLlava(FrozenLMM):
     """A LLaVA of a preset's size whose image has ``grid x grid`` tokens; its vision tower is negligibly small."""
 
-    def __init__(self, preset: Preset, grid: int, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, preset: Preset, grid: int, dtype: torch.dtype = torch.float32, device: str | torch.device = 'cpu'
+    ) -> None:
         nn.Module.__init__(self)  # FrozenLMM's own would load weights
         self.name = 'random LLaVA'
         self.grid = grid
         torch.manual_seed(0)
-        model = LlavaForConditionalGeneration(
-            LlavaConfig(
-                vision_config=CLIPVisionConfig(
-                    hidden_size=32,
-                    intermediate_size=32,
-                    num_hidden_layers=1,
-                    num_attention_heads=1,
-                    image_size=grid * PATCH,
-                    patch_size=PATCH,
-                ),
-                text_config=LlamaConfig(
-                    vocab_size=VOCABULARY,
-                    hidden_size=preset.width,
-                    intermediate_size=preset.mlp_width,
-                    num_hidden_layers=preset.layers,
-                    num_attention_heads=preset.heads,
-                    max_position_embeddings=1 << 16,
-                ),
-                image_token_index=IMAGE_TOKEN,
-                vision_feature_layer=-1,
-                vision_feature_select_strategy='default',
-            )
-        )
-        self.model = model.to(dtype)
+        if preset.needs_gpu:  # made in place: a host would hold it in fp32 first, and take minutes to draw its weights
+            with torch.device(device), default_dtype(dtype):
+                self.model = LlavaForConditionalGeneration(llava_config(preset, grid))
+        else:  # made on the host, so that the weights are the same on all devices
+            self.model = LlavaForConditionalGeneration(llava_config(preset, grid)).to(device, dtype)
         decoder: Any = find_decoder(self.model, self.config.text_config)
         decoder.config._attn_implementation = ATTENTION_NAME
         freeze(self)
@@ -85,6 +105,31 @@ class RandomLlava(FrozenLMM):
         pixels = F.interpolate(image[None] / 127.5 - 1, size=(side, side), mode='bilinear', antialias=True)
         grids = (ImageGrid(torch.arange(self.grid**2), self.grid, self.grid),)
         return ImageInputs({'pixel_values': pixels}, self.grid**2, grids, target_size=(side, side))
+
+
+def llava_config(preset: Preset, grid: int) -> LlavaConfig:
+    return LlavaConfig(
+        vision_config=CLIPVisionConfig(
+            hidden_size=32,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+            image_size=grid * PATCH,
+            patch_size=PATCH,
+        ),
+        text_config=LlamaConfig(
+            vocab_size=preset.vocabulary,
+            hidden_size=preset.width,
+            intermediate_size=preset.mlp_width,
+            num_hidden_layers=preset.layers,
+            num_attention_heads=preset.heads,
+            num_key_value_heads=preset.kv_heads,
+            max_position_embeddings=1 << 16,
+        ),
+        image_token_index=IMAGE_TOKEN,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy='default',
+    )
 
 
 def grid_for(tokens: int, phrases: int) -> int:

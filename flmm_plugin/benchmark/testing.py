@@ -10,17 +10,19 @@ import torch
 
 from flmm_plugin.benchmark.extract import circumstances, interleaved
 from flmm_plugin.benchmark.original import LoopedSAM
-from flmm_plugin.benchmark.presets import PRESETS, TOKENS_PER_PHRASE, RandomLlava, grid_for, make_inputs
+from flmm_plugin.benchmark.presets import TOKENS_PER_PHRASE, RandomLlava, grid_for, make_inputs, preset_for
 from flmm_plugin.models.frozen import freeze
 from flmm_plugin.models.refiners import SAMRefiner
 from flmm_plugin.structures import LMMInputs
 
 IMAGE_SIZE = (480, 640)
 
-#: SAM's own prompt encoder and decoder behind an encoder of one layer, whose features cost nothing here
-SAM = {
+#: The small presets have SAM's own prompt encoder and decoder behind an encoder of one layer
+SAM: dict[str, str | dict[str, Any]] = {
     'tiny': dict(embed_dim=32, depth=1, num_heads=2, global_attn_indexes=(0,), image_size=256, prompt_embed_dim=64),
     'mid': dict(embed_dim=32, depth=1, num_heads=2, global_attn_indexes=(0,)),
+    'llava-1.5-7b': 'vit_l',
+    'llava-next-7b': 'vit_l',
 }
 
 
@@ -34,11 +36,12 @@ def measure_testing(
         The circumstances; under ``independent`` a dict for each length and under ``decode`` one, with median seconds,
         ``speedup`` and the largest ``max_difference`` of what the two ways end up with (attention maps, logits).
     """
-    dimensions = PRESETS[preset]
+    dimensions = preset_for(preset, device)
     independent = []
     for length in tokens:
-        lmm = RandomLlava(dimensions, grid_for(length, phrases), getattr(torch, dtype)).to(device)
+        lmm = RandomLlava(dimensions, grid_for(length, phrases), getattr(torch, dtype), device)
         independent.append(dict(tokens=length, **measure_sharing(lmm, make_inputs(length, phrases), repeats)))
+        del lmm  # a large one has no room beside the next
     return dict(
         preset=preset,
         phrases=phrases,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from flmm_plugin.benchmark.breakdown import break_down
 from flmm_plugin.benchmark.extract import circumstances, interleaved
+from flmm_plugin.benchmark.memory import growth
 from flmm_plugin.benchmark.original import EagerLlava, LoopedSAM
-from flmm_plugin.benchmark.presets import PRESETS, RandomLlava, grid_for, make_inputs
+from flmm_plugin.benchmark.presets import RandomLlava, grid_for, make_inputs, preset_for
 from flmm_plugin.benchmark.testing import IMAGE_SIZE, SAM
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.flmm import FLMM
@@ -21,7 +23,13 @@ from flmm_plugin.registry import MODELS
 
 BATCH = 8
 LOSS_TOLERANCE = 1e-4
-MASK_HEADS = {'tiny': dict(base_channels=4, num_stages=3, upsample_input=16), 'mid': dict(base_channels=64)}
+PAPER_UNET = dict(base_channels=64)
+MASK_HEADS = {
+    'tiny': dict(base_channels=4, num_stages=3, upsample_input=16),
+    'mid': PAPER_UNET,
+    'llava-1.5-7b': PAPER_UNET,
+    'llava-next-7b': PAPER_UNET,
+}
 
 
 def measure_training(
@@ -32,28 +40,44 @@ def measure_training(
     device: str = 'cpu',
     dtype: str = 'float32',
     batch: int = BATCH,
+    steps: int = 0,
 ) -> dict[str, Any]:
     """Measure a step (losses and their gradients, no update) on ``batch`` images with ``phrases`` phrases each.
+
+    Args:
+        steps: how many further steps, with updates, the first length is trained for to see whether memory grows.
 
     Returns:
         The circumstances, and under ``train`` a dict for each length: median ``seconds`` of ours and of as many single
         steps of the original, ``speedup``, ``samples_per_second``, the largest ``max_difference`` of their losses, and
-        ``breakdown``: milliseconds (``ms``) and ``percent`` of each part of our step.
+        ``breakdown``: milliseconds (``ms``) and ``percent`` of each part of our step. With ``steps`` the ``memory``
+        over them, see :func:`growth`.
 
     Raises:
         UserError: when the two ways do not end up with the same losses.
     """
-    rows = [dict(tokens=n, **measure_step(preset, n, phrases, repeats, device, dtype, batch)) for n in tokens]
+    found: dict[str, Any] = dict(train=[])
+    for length in tokens:
+        ours, original = build_models(preset, grid_for(length, phrases), device, getattr(torch, dtype))
+        images, samples = make_samples(length, phrases, batch)
+        step = measure_step(ours, original, images, samples, repeats, dtype)
+        found['train'].append(dict(tokens=length, **step))
+        if steps > 0 and 'memory' not in found:
+            found['memory'] = dict(tokens=length, **train(ours, images, samples, steps, device))
+        del ours, original
+        gc.collect()  # models are tied to themselves by their hooks, and large ones have no room beside the next
     about = dict(preset=preset, batch=batch, phrases=phrases, repeats=repeats, dtype=dtype)
-    return dict(**about, **circumstances(device), train=rows)
+    return dict(**about, **circumstances(device), **found)
 
 
 def measure_step(
-    preset: str, tokens: int, phrases: int, repeats: int, device: str, dtype: str, batch: int
+    ours: FLMM,
+    original: FLMM,
+    images: Sequence[Tensor],
+    samples: Sequence[BaseDataElement],
+    repeats: int,
+    dtype: str,
 ) -> dict[str, Any]:
-    ours, original = build_models(preset, grid_for(tokens, phrases), device, getattr(torch, dtype))
-    images, samples = make_samples(tokens, phrases, batch)
-
     def step() -> dict[str, Tensor]:
         return losses_and_gradients(ours, images, samples)
 
@@ -74,32 +98,43 @@ def measure_step(
     return dict(
         seconds=seconds,
         speedup=seconds['original'] / seconds['ours'],
-        samples_per_second={way: batch / time for way, time in seconds.items()},
+        samples_per_second={way: len(images) / time for way, time in seconds.items()},
         max_difference=difference,
         breakdown=breakdown,
     )
 
 
+def train(
+    model: FLMM, images: Sequence[Tensor], samples: Sequence[BaseDataElement], steps: int, device: str
+) -> dict[str, Any]:
+    """Memory over ``steps`` steps with the updates of AdamW, as training makes them; the weights change."""
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
+
+    def step() -> None:
+        losses_and_gradients(model, images, samples)
+        optimizer.step()
+
+    return growth(step, steps, device)
+
+
 def build_models(preset: str, grid: int, device: str, dtype: torch.dtype) -> tuple[FLMM, FLMM]:
     """Ours, and one that computes the authors' way with the very same weights."""
-    config: dict[str, Any] = dict(
-        type='FLMM',
-        mask_head=dict(type='UNetMaskHead', **MASK_HEADS[preset]),
-        loss_mask=dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True),
-        loss_dice=dict(type='mmdet.DiceLoss', use_sigmoid=True, naive_dice=True, eps=1.0),
-    )
-    ways = {RandomLlava: SAMRefiner, EagerLlava: LoopedSAM}
-    ours, original = (
-        MODELS.build(
-            config
-            | dict(
-                lmm=dict(type=lmm, preset=PRESETS[preset], grid=grid, dtype=dtype),
-                refiner=dict(type=refiner, arch=SAM[preset]),
-            )
-        ).train()
-        for lmm, refiner in ways.items()
-    )
-    ours.to(device)
+
+    def build(lmm: type[RandomLlava], refiner: type[SAMRefiner], device: str) -> Any:
+        config = dict(
+            type='FLMM',
+            lmm=dict(type=lmm, preset=dimensions, grid=grid, dtype=dtype, device=device),
+            mask_head=dict(type='UNetMaskHead', **MASK_HEADS[preset]),
+            refiner=dict(type=refiner, arch=SAM[preset]),
+            loss_mask=dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True),
+            loss_dice=dict(type='mmdet.DiceLoss', use_sigmoid=True, naive_dice=True, eps=1.0),
+        )
+        return MODELS.build(config).train()
+
+    dimensions = preset_for(preset, device)
+    ours = build(RandomLlava, SAMRefiner, device).to(device)
+    with torch.device('meta'):  # weights of its own would be thrown away
+        original = build(EagerLlava, LoopedSAM, 'meta')
     original.lmm.model, original.sam.model = ours.lmm.model, ours.sam.model
     for name in ('mask_head', 'text_proj', 'text_layer_weights'):
         setattr(original, name, getattr(ours, name))
@@ -148,4 +183,13 @@ def table(result: dict[str, Any]) -> str:
     for row in result['train']:
         lines += ['', f'| our step, {row["tokens"]} tokens | ms | % |', '|---|---:|---:|']
         lines += [f'| {name} | {part["ms"]:.1f} | {part["percent"]:.1f} |' for name, part in row['breakdown'].items()]
+    if 'memory' in result:
+        lines += ['', memory_line(result['memory'], result['device'])]
     return '\n'.join(lines)
+
+
+def memory_line(memory: dict[str, Any], device: str) -> str:
+    early, late = (f'{memory[name] / 1e6:.1f} MB' for name in ('bytes_after_third', 'bytes_after_all'))
+    what = 'resident' if device == 'cpu' else 'of tensors'
+    steps = f'{memory["steps"]} steps of {memory["tokens"]} tokens'
+    return f'Memory over {steps}: {early} {what} after a third, {late} after all, {memory["growth_percent"]:+.2f} %'

@@ -77,11 +77,13 @@ def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
-def test_tool_prints_one_json_object() -> None:
-    done = benchmark('--tokens', '90', '120', '--phrases', '2', '--repeats', '1', '--json')
+def test_tool_prints_one_json_object(tmp_path: Path) -> None:
+    plot = tmp_path / 'costs.png'
+    done = benchmark('--tokens', '90', '120', '--phrases', '2', '--repeats', '1', '--json', '--plot', str(plot))
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert result['preset'] == 'tiny' and result['repeats'] == 1
+    assert result['preset'] == 'tiny' and result['repeats'] == 1 and result['dtype'] == 'float32'
+    assert plot.read_bytes().startswith(b'\x89PNG')
     assert {'machine', 'cores', 'threads', 'torch', 'transformers', 'date'} <= set(result)
     assert [row['tokens'] for row in result['extract']] == [90, 120]
     for row in result['extract']:

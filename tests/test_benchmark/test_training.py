@@ -37,12 +37,32 @@ def test_both_ways_have_the_same_losses_and_gradients() -> None:
 def test_result_says_what_was_measured() -> None:
     result = measure_training('tiny', [120], phrases=2, repeats=1, batch=2)
     (row,) = result['train']
+    assert 'memory' not in result
     assert result['batch'] == 2 and row['tokens'] == 120 and row['max_difference'] < 1e-4
     assert row['speedup'] == row['seconds']['original'] / row['seconds']['ours']
     assert list(row['breakdown']) == PARTS
     assert sum(part['percent'] for part in row['breakdown'].values()) == pytest.approx(100)
     assert all(part['ms'] > 0 for part in row['breakdown'].values())
     assert len(table(result).splitlines()) == 3 + 3 + len(PARTS)
+
+
+def test_the_original_has_no_weights_of_its_own() -> None:
+    ours, original = build_models('tiny', grid_for(60, 1), 'cpu', torch.float32)
+    shared = {id(parameter) for parameter in ours.parameters()}
+    assert {id(parameter) for parameter in original.parameters()} == shared
+    assert {tensor.device.type for tensor in (*original.parameters(), *original.buffers())} == {'cpu'}
+
+
+def test_memory_of_further_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    updates = []
+    monkeypatch.setattr(torch.optim.AdamW, 'step', lambda self: updates.append(len(self.param_groups[0]['params'])))
+    result = measure_training('tiny', [60, 61], phrases=1, repeats=1, batch=1, steps=4)
+    assert len(updates) == 4 and updates[0] > 10
+    assert [row['tokens'] for row in result['train']] == [60, 61]
+    memory = result['memory']
+    assert (memory['steps'], memory['tokens']) == (4, 60)
+    assert memory['growth_percent'] == 100 * (memory['bytes_after_all'] / memory['bytes_after_third'] - 1)
+    assert table(result).splitlines()[-1].startswith('Memory over 4 steps of 60 tokens: ')
 
 
 def test_ways_that_differ_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:

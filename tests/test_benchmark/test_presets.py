@@ -1,0 +1,85 @@
+"""Presets have the dimensions they are named after; large ones are made where they will be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from flmm_plugin.benchmark.chatting import measure_chat
+from flmm_plugin.benchmark.extract import extract
+from flmm_plugin.benchmark.forward import captured, eager
+from flmm_plugin.benchmark.presets import PRESETS, Preset, RandomLlava, grid_for, make_inputs, preset_for
+from flmm_plugin.benchmark.testing import measure_testing
+from flmm_plugin.benchmark.training import build_models, measure_training
+from flmm_plugin.errors import UserError
+from flmm_plugin.models.hidden_states import find_decoder
+
+LARGE = [name for name, preset in PRESETS.items() if preset.needs_gpu]
+IN_PLACE = Preset(layers=2, heads=4, width=64, mlp_width=128, kv_heads=2, needs_gpu=True)
+DEVICES = ['cpu', *(['cuda'] if torch.cuda.is_available() else [])]
+
+
+@pytest.mark.parametrize('name, billions, kv_heads', [('llava-1.5-7b', 6.74, 32), ('llava-next-7b', 7.24, 8)])
+def test_large_language_models_have_their_true_dimensions(name: str, billions: float, kv_heads: int) -> None:
+    preset = preset_for(name, 'meta')
+    lmm = RandomLlava(preset, grid_for(700, 6), getattr(torch, preset.dtype), 'meta')
+    text = lmm.config.text_config
+    assert (lmm.num_layers, lmm.num_heads, text.num_key_value_heads, lmm.hidden_size) == (32, 32, kv_heads, 4096)
+    modules = (find_decoder(lmm.model, text), lmm.model.get_output_embeddings())
+    count = sum(p.numel() for module in modules for p in module.parameters())
+    assert count / 1e9 == pytest.approx(billions, abs=0.01)
+    assert sum(p.numel() for p in lmm.parameters()) - count < 0.02e9  # the vision tower and its projection
+    assert {(p.dtype, p.device.type) for p in lmm.parameters()} == {(torch.bfloat16, 'meta')}
+
+
+@pytest.mark.parametrize('name', LARGE)
+def test_large_presets_have_the_papers_mask_head_and_sam(name: str) -> None:
+    with torch.device('meta'):
+        models = build_models(name, 24, 'meta', torch.bfloat16)
+    for model in models:
+        assert model.sam is not None
+        assert sum(p.numel() for p in model.sam.parameters()) / 1e6 == pytest.approx(312.3, abs=0.1)  # SAM ViT-L
+        first = next(model.mask_head.parameters())
+        assert first.shape == (64, 1024, 3, 3) and first.dtype == torch.float32
+    assert models[0].lmm.model is models[1].lmm.model
+
+
+def test_what_a_preset_is_measured_in() -> None:
+    assert {name: preset.dtype for name, preset in PRESETS.items()} == {
+        'tiny': 'float32',
+        'mid': 'float32',
+        'llava-1.5-7b': 'bfloat16',
+        'llava-next-7b': 'bfloat16',
+    }
+
+
+@pytest.mark.parametrize('name', LARGE)
+@pytest.mark.parametrize('measure', [extract, measure_training, measure_testing, measure_chat])
+def test_large_presets_are_refused_on_a_cpu(measure: Callable[..., object], name: str) -> None:
+    with pytest.raises(UserError, match=rf'{name} needs a GPU .*--device cuda.* tiny and mid$'):
+        measure(name, [700], device='cpu')
+
+
+@pytest.mark.parametrize('device', DEVICES)
+@pytest.mark.parametrize('dtype, tolerance', [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
+def test_weights_made_in_place(device: str, dtype: torch.dtype, tolerance: float) -> None:
+    lmm = RandomLlava(IN_PLACE, grid_for(120, 3), dtype, device)
+    assert torch.get_default_dtype() == torch.float32 and torch.empty(0).device.type == 'cpu'
+    for parameter in lmm.parameters():
+        assert parameter.dtype == dtype and parameter.device.type == device and not parameter.requires_grad
+        assert parameter.isfinite().all()
+    for name, parameter in find_decoder(lmm.model, lmm.config.text_config).named_parameters():
+        assert name.endswith('norm.weight') or parameter.float().std().item() == pytest.approx(0.02, rel=0.1)
+    sample = make_inputs(120, 3)
+    ours, theirs = captured(lmm, sample).maps, eager(lmm, sample).maps
+    assert ours is not None and theirs is not None
+    torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=0)
+    assert (ours > 0).all() and ours.std(dim=(-2, -1)).min() > 0
+
+
+def test_small_presets_have_the_same_weights_wherever_they_go() -> None:
+    first, second = (RandomLlava(PRESETS['tiny'], 8, device=torch.device(device)) for device in ('cpu', DEVICES[-1]))
+    assert first.weights_hash() == second.weights_hash()
+    assert RandomLlava(PRESETS['tiny'], 8, torch.bfloat16).model.dtype == torch.bfloat16
