@@ -26,7 +26,7 @@ narratives = dict(
 expressions = dict(**refcoco, split='train', protocol='concat/random_sentence')
 
 train_dataloader = dict(
-    batch_size=4,
+    batch_size=2,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
