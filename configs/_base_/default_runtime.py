@@ -12,7 +12,7 @@ custom_hooks = [
     dict(type='SeedHook'),
     dict(type='FrozenCheckHook'),
     dict(type='MetricsJsonHook'),
-    dict(type='FeatureCacheHook'),
+    dict(type='DiskCacheHook'),
 ]
 
 env_cfg = dict(

@@ -1,5 +1,5 @@
 from flmm_plugin.engine.hooks import (
-    FeatureCacheHook,
+    DiskCacheHook,
     FrozenCheckHook,
     GroundingVisualizationHook,
     MetricsJsonHook,
@@ -9,7 +9,7 @@ from flmm_plugin.engine.loops import ResumableEpochLoop
 from flmm_plugin.engine.safe_globals import allow_mmengine_checkpoints
 
 __all__ = [
-    'FeatureCacheHook',
+    'DiskCacheHook',
     'FrozenCheckHook',
     'GroundingVisualizationHook',
     'MetricsJsonHook',

@@ -1,5 +1,5 @@
 # Minutes on two CPU cores. `--cfg-options max_iters=N` alone does not move the schedulers: change this file.
-max_iters = 1300
+max_iters = 1200
 warmup_iters = 40
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -31,7 +32,9 @@ from flmm_plugin.models.lmms.batching import pad_batch
 from flmm_plugin.models.lmms.compat import crop_cache, dtype_argument, last_logits_only
 from flmm_plugin.models.lmms.continuation import continued_mask, continued_positions
 from flmm_plugin.models.lmms.text import expand_image, tokenize
+from flmm_plugin.models.output_cache import fetch, packed_bytes
 from flmm_plugin.models.recording import record_outputs
+from flmm_plugin.models.tensor_folder import TensorFolder
 from flmm_plugin.structures import ImageInputs, LMMInputs, LMMOutputs, Segment
 
 
@@ -45,10 +48,13 @@ class FrozenLMM(nn.Module):
         heads: which attention heads make maps: a file written by ``tools/select_heads.py``, or indices
             ``layer * heads_per_layer + head``; all by default.
         quantization: arguments of transformers' ``BitsAndBytesConfig``, for example ``dict(load_in_4bit=True)``.
+        map_folder: where the maps and hidden states of all samples are kept in half precision, for training of several
+            epochs; they are found again by a sample's content and the LMM's weights.
     """
 
     num_grids = 1
     heads: tuple[int, ...] | None = None
+    map_folder: TensorFolder | None = None
 
     def __init__(
         self,
@@ -58,6 +64,7 @@ class FrozenLMM(nn.Module):
         processor: ProcessorMixin | None = None,
         heads: str | Sequence[int] | None = None,
         quantization: dict[str, Any] | None = None,
+        map_folder: str | None = None,
     ) -> None:
         super().__init__()
         path = resolve(pretrained)
@@ -74,6 +81,8 @@ class FrozenLMM(nn.Module):
         freeze(self)
         if heads is not None:
             self.heads = choose_heads(heads, self.num_layers, self.num_heads, self.fingerprint())
+        if map_folder is not None:
+            self.map_folder = TensorFolder(map_folder)
 
     @property
     def config(self) -> Any:
@@ -167,6 +176,20 @@ class FrozenLMM(nn.Module):
             all_tokens: keep the hidden states of every token (of the branches, where there are any), not of the
                 phrases' alone.
         """
+        if self.map_folder is None or all_tokens:
+            return self._forward(samples, all_tokens)
+        about = f'{self._weights_mark} {self.heads} {self.model.dtype} {torch.is_autocast_enabled()}'
+        return fetch(self.map_folder, about, next(self.model.parameters()), samples, self._forward)
+
+    @cached_property
+    def _weights_mark(self) -> str:
+        return fingerprint(self.model)
+
+    def map_bytes(self, sample: LMMInputs) -> int:
+        """What one sample takes in ``map_folder``."""
+        return packed_bytes(sample, self.num_maps, self.num_layers, self.hidden_size)
+
+    def _forward(self, samples: Sequence[LMMInputs], all_tokens: bool = False) -> list[LMMOutputs]:
         if any(sample.branch_ids is not None for sample in samples):
             return [self._forward_branches(sample, all_tokens) for sample in samples]
         with self._record(samples, all_tokens=all_tokens) as outputs:
@@ -179,7 +202,7 @@ class FrozenLMM(nn.Module):
 
     def _forward_branches(self, sample: LMMInputs, all_tokens: bool) -> LMMOutputs:
         if sample.branch_ids is None:
-            return self.forward([sample], all_tokens)[0]
+            return self._forward([sample], all_tokens)[0]
         trunk = sample.trunk_length
         return self.forward_cached(sample, self.read(sample.first(trunk)), trunk, all_tokens)
 

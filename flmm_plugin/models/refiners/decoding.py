@@ -10,6 +10,9 @@ Shape shorthand: P phrases, N prompts, D prompt width, (h, w) size of SAM's feat
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any, cast
+
 import torch
 import torch.nn.functional as F
 from segment_anything.modeling.mask_decoder import MaskDecoder
@@ -81,7 +84,7 @@ def _attend(
 
 def _masks(upscaling: nn.Sequential, pixels: Tensor, kernels: Tensor, size: torch.Size) -> Tensor:
     """(P, 4h, 4w): pixels spread to twice the size twice, then weighed by each phrase's kernel."""
-    first, norm, activation, second, last_activation = upscaling
+    first, norm, activation, second, last_activation = cast(Iterable[Any], upscaling)
     spread = F.layer_norm(_spread(first, pixels), norm.weight.shape, norm.weight, norm.bias, norm.eps)
     spread = last_activation(_spread(second, activation(spread)))
     masks = torch.einsum('p...c,pc->p...', spread, kernels.to(spread))
@@ -92,5 +95,6 @@ def _masks(upscaling: nn.Sequential, pixels: Tensor, kernels: Tensor, size: torc
 def _spread(convolution: nn.ConvTranspose2d, pixels: Tensor) -> Tensor:
     """Four pixels for one, (..., C) to (..., 2, 2, C'): a transposed convolution with kernel 2 and stride 2."""
     weight = convolution.weight.permute(2, 3, 1, 0)
+    assert convolution.bias is not None
     spread = F.linear(pixels, weight.flatten(0, 2)).unflatten(-1, weight.shape[:3])
     return spread + convolution.bias.to(spread)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from flmm_plugin.models.tensor_folder import TensorFolder
 
 
 class FeatureCache:
@@ -18,14 +17,12 @@ class FeatureCache:
     Args:
         in_memory: how many of the last used are kept in memory.
         folder: where all are kept in fp16, one file a key, or None. What is given back is rounded to fp16 from the
-            first time on, so that all epochs see the same. Several processes may share a folder.
+            first time on, so that all epochs see the same.
     """
 
     def __init__(self, in_memory: int, folder: str | Path | None = None) -> None:
         self.in_memory = in_memory
-        self.folder = None if folder is None else Path(folder)
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder = None if folder is None else TensorFolder(folder)
         self._last: OrderedDict[str, Tensor] = OrderedDict()
 
     def get(self, key: str, like: Tensor) -> Tensor | None:
@@ -33,22 +30,15 @@ class FeatureCache:
         if key in self._last:
             self._last.move_to_end(key)
             return self._last[key]
-        if self.folder is None or not self._path(key).exists():
-            return None
-        try:
-            return load_file(self._path(key))['features'].to(like.device, like.dtype)
-        except (SafetensorError, KeyError):  # cut off, for example on a full disk: encoded and written again
-            return None
+        found = None if self.folder is None else self.folder.get(key)
+        return None if found is None else found['features'].to(like.device, like.dtype)
 
     def put(self, key: str, features: Tensor) -> Tensor:
         """Write the features to disk, if wanted, and give them back as they will be read."""
         if self.folder is None:
             return features
         half = features.to(torch.float16)
-        # Under a name of its own until it is whole: other processes read at any time.
-        partial = self._path(key).with_suffix(f'.{os.getpid()}.partial')
-        save_file({'features': half.cpu().contiguous()}, partial)
-        partial.replace(self._path(key))
+        self.folder.put(key, {'features': half})
         return half.to(features.dtype)
 
     def remember(self, features: dict[str, Tensor]) -> None:
@@ -62,7 +52,3 @@ class FeatureCache:
     def forget(self) -> None:
         """Empty the memory, not the folder."""
         self._last.clear()
-
-    def _path(self, key: str) -> Path:
-        assert self.folder is not None
-        return self.folder / f'{key}.safetensors'

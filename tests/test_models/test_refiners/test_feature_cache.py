@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import pytest
 import torch
 
-from flmm_plugin.engine import FeatureCacheHook
 from flmm_plugin.models.refiners import SAMRefiner
 from flmm_plugin.registry import MODELS
 from tests.tiny_flmm import four_samples, random_image, tiny_flmm, tiny_refiner
@@ -79,15 +75,3 @@ def test_losses_are_those_without(lmm_dirs: dict[str, Path], tmp_path: Path) -> 
     plain, first, second = losses
     torch.testing.assert_close(first, plain, atol=1e-3, rtol=0)
     torch.testing.assert_close(second, first, atol=0, rtol=0)
-
-
-def test_size_is_in_the_log_before_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    loader = SimpleNamespace(dataset=range(1000))
-    for sam in (refiner(feature_folder=str(tmp_path)), refiner(), None):
-        run = SimpleNamespace(
-            model=SimpleNamespace(sam=sam), train_dataloader=loader, logger=logging.getLogger('features')
-        )
-        with caplog.at_level('INFO', 'features'):
-            FeatureCacheHook().before_train(run)
-    (message,) = caplog.messages
-    assert str(tmp_path) in message and '0.00 MB an image' in message and '1000 training samples' in message
