@@ -17,8 +17,8 @@ setup: env ## make or complete .venv: torch, mmcv (compiled once, then cached), 
 env:
 	@$(PYTHON) tools/setup_env.py --venv '$(VENV)'
 
-test: env ## run the tests (ARGS="-m slow" for the long ones)
-	@$(RUN) -m pytest $(ARGS)
+test: env ## run the tests on two cores (ARGS="-m slow" for the long ones)
+	@$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
 
 demo: env ## scenes, a short training, metrics, pictures: about 7 minutes on 2 cores
 	@$(RUN) tools/demo.py $(ARGS)

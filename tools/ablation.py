@@ -1,6 +1,6 @@
 """What each part of the method adds, and what the LMM's knowledge adds: 3 LMMs x 6 stages x 3 seeds on held-out scenes.
 
-    python tools/ablation.py [--work-dir work_dirs/ablation] [--iters 120] [--seeds 0 1 2]
+    python tools/ablation.py [--work-dir work_dirs/ablation] [--iters 160] [--seeds 0 1 2]
 
 Each trained stage is a run of the tiny config with some of its parts. Finished runs are kept: start it again to go on.
 """
@@ -141,7 +141,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/ablation'))
-    parser.add_argument('--iters', type=int, default=120)
+    parser.add_argument('--iters', type=int, default=160)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--workers', type=int, default=os.cpu_count() or 1, help='runs at a time, one thread each')
     args = parser.parse_args()

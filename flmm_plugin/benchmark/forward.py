@@ -76,15 +76,17 @@ def eager_outputs(lmm: FrozenLMM, sample: LMMInputs) -> tuple[LMMOutputs, int]:
     num_bytes = sum(tensor.nbytes for tensor in (*outputs.attentions, *outputs.hidden_states))
     (grid,) = sample.grids
     rows = [(sample.phrase_ids == phrase).nonzero().flatten() for phrase in range(sample.num_phrases)]
-    maps = torch.cat([average(attention[0], rows, grid.columns) for attention in outputs.attentions], dim=1)
+    # As the authors do it: the image's columns of every row are copied first, and the phrases' rows taken from them.
+    to_image = [attention[0][..., grid.columns] for attention in outputs.attentions]
+    maps = torch.cat([average(attention, rows) for attention in to_image], dim=1)
     hidden_states = torch.stack([layer[0, sample.phrase_rows] for layer in outputs.hidden_states[-lmm.num_layers :]])
     phrase_ids = sample.phrase_ids[sample.phrase_rows].to(lmm.device)
     return LMMOutputs(maps.unflatten(-1, (grid.height, grid.width)), hidden_states, phrase_ids), num_bytes
 
 
-def average(attention: Tensor, rows: Sequence[Tensor], columns: Tensor) -> Tensor:
-    """(P, H, C) fp32 from one layer's (H, N, N): the mean over the rows of each phrase."""
-    return torch.stack([attention[:, tokens][..., columns].float().mean(dim=1) for tokens in rows])
+def average(attention: Tensor, rows: Sequence[Tensor]) -> Tensor:
+    """(P, H, C) fp32 from one layer's (H, N, C): the mean over the rows of each phrase."""
+    return torch.stack([attention[:, tokens].float().mean(dim=1) for tokens in rows])
 
 
 FORWARDS = {'bare': bare, 'ours': captured, 'eager': eager}

@@ -78,11 +78,11 @@ def measure_decoding(preset: str, phrases: int, repeats: int, device: str) -> di
     for refiner in (ours, original):
         refiner.eval()(image, coarse, text)  # the image's features are kept from here on
 
-    def one_by_one() -> torch.Tensor:
-        return torch.cat([original(image, coarse[i : i + 1], text[i : i + 1])[0] for i in range(phrases)])
-
-    seconds = interleaved({'at_once': lambda: ours(image, coarse, text), 'one_by_one': one_by_one}, repeats)
-    return compared(seconds, 'one_by_one', 'at_once', ours(image, coarse, text)[0], one_by_one())
+    seconds = interleaved(
+        {'at_once': lambda: ours(image, coarse, text), 'one_by_one': lambda: original(image, coarse, text)}, repeats
+    )
+    found, expected = (refiner(image, coarse, text)[0] for refiner in (ours, original))
+    return compared(seconds, 'one_by_one', 'at_once', found, expected)
 
 
 def as_branches(sample: LMMInputs) -> LMMInputs:

@@ -28,7 +28,7 @@ from flmm_plugin.models.attention import ATTENTION_NAME
 from flmm_plugin.models.frozen import fingerprint, freeze, weights_hash
 from flmm_plugin.models.heads import choose_heads, heads_by_layer
 from flmm_plugin.models.hidden_states import find_decoder
-from flmm_plugin.models.lmms.batching import pad_batch
+from flmm_plugin.models.lmms.batching import pad_batch, split_batch
 from flmm_plugin.models.lmms.compat import crop_cache, dtype_argument, last_logits_only
 from flmm_plugin.models.lmms.continuation import continued_mask, continued_positions
 from flmm_plugin.models.lmms.text import expand_image, tokenize
@@ -168,7 +168,7 @@ class FrozenLMM(nn.Module):
 
     @torch.no_grad()
     def forward(self, samples: Sequence[LMMInputs], all_tokens: bool = False) -> list[LMMOutputs]:
-        """One forward pass over a batch; keeps the phrases' attention to the image and their hidden states.
+        """Forward pass over a batch; keeps the phrases' attention to the image and their hidden states.
 
         Where a text has branches, the trunk is read once and its keys and values serve all of them.
 
@@ -192,9 +192,12 @@ class FrozenLMM(nn.Module):
     def _forward(self, samples: Sequence[LMMInputs], all_tokens: bool = False) -> list[LMMOutputs]:
         if any(sample.branch_ids is not None for sample in samples):
             return [self._forward_branches(sample, all_tokens) for sample in samples]
-        with self._record(samples, all_tokens=all_tokens) as outputs:
-            self.model(**self.collate(samples), use_cache=False, **last_logits_only(self.model))
-        return outputs
+        read: list[LMMOutputs] = []
+        for part in split_batch(samples, self.hidden_size, self.device):
+            with self._record(part, all_tokens=all_tokens) as outputs:
+                self.model(**self.collate(part), use_cache=False, **last_logits_only(self.model))
+            read += outputs
+        return read
 
     def _record(self, samples: Sequence[LMMInputs], **options: Any) -> AbstractContextManager[list[LMMOutputs]]:
         heads = None if self.heads is None else heads_by_layer(self.heads, self.num_layers, self.num_heads)

@@ -10,6 +10,19 @@ from torch import Tensor
 
 from flmm_plugin.structures import LMMInputs
 
+#: Tokens x hidden width of the samples that are read together on a CPU. Activations that its cache does not hold cost
+#: more than batching saves: 8 samples of 700 tokens and width 1024 took a fifth longer together than one by one.
+CPU_BATCH_VALUES = 2**20
+
+
+def split_batch(samples: Sequence[LMMInputs], width: int, device: torch.device) -> list[Sequence[LMMInputs]]:
+    """The samples that are read together: all of them, but on a CPU as many as its cache holds, at least one."""
+    if device.type != 'cpu':
+        return [samples]
+    longest = max(len(sample.input_ids) for sample in samples)
+    size = max(1, CPU_BATCH_VALUES // (longest * width))
+    return [samples[start : start + size] for start in range(0, len(samples), size)]
+
 
 def pad_batch(samples: Sequence[LMMInputs], padding: int) -> dict[str, Tensor]:
     """``input_ids`` (B, N) and what the adapter's ``vision`` names, images concatenated.

@@ -209,9 +209,11 @@ class SAMRefiner(nn.Module):
             prompts: for each phrase (N, D) embeddings of box and text, N may differ.
         """
         position = self.model.prompt_encoder.get_dense_pe()
+        size = _at_once(dense)
+        # Split at once: the gradient of every slice would be as large as the whole.
         parts = [
-            _decode_together(self.model.mask_decoder, position, features[part], dense[part], prompts[part])
-            for part in _chunks(len(dense), dense[:1])
+            _decode_together(self.model.mask_decoder, position, features[i : i + size], part, prompts[i : i + size])
+            for i, part in zip(range(0, len(dense), size), dense.split(size), strict=True)
         ]
         logits, scores = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         return logits, scores
@@ -230,9 +232,8 @@ def _decode_together(
     return decode_masks(decoder, images, position, dense, pad_sequence(list(prompts), True).to(dense), present)
 
 
-def _chunks(count: int, dense: Tensor) -> list[slice]:
-    """The phrases that are decoded together: all of them, but on a CPU as many as its cache holds."""
-    size = max(count, 1)
-    if dense.device.type == 'cpu':
-        size = max(CPU_CHUNK_BYTES // (dense.numel() * dense.element_size()), 1)
-    return [slice(start, start + size) for start in range(0, count, size)]
+def _at_once(dense: Tensor) -> int:
+    """How many phrases are decoded together: all of them, but on a CPU as many as its cache holds."""
+    if dense.device.type != 'cpu':
+        return max(len(dense), 1)
+    return max(CPU_CHUNK_BYTES // (dense[:1].numel() * dense.element_size()), 1)

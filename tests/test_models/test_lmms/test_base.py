@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.hidden_states import find_decoder
 from flmm_plugin.models.lmms import FrozenLMM
+from flmm_plugin.models.lmms.batching import split_batch
 from flmm_plugin.registry import MODELS
 from flmm_plugin.structures import LMMInputs, Region, Segment
 from tests.tiny_flmm import four_samples, random_image
@@ -190,3 +191,16 @@ def embeddings(lmm: FrozenLMM, inputs: LMMInputs) -> torch.Tensor:
         lmm.model(**lmm.collate([inputs]))
     handle.remove()
     return seen[0]
+
+
+def test_a_cpu_reads_as_many_samples_at_once_as_its_cache_holds() -> None:
+    def sample(length: int) -> LMMInputs:
+        ids = torch.zeros(length, dtype=torch.int64)
+        return LMMInputs(input_ids=ids, phrase_ids=ids - 1, vision={}, grids=(), target_size=(1, 1))
+
+    samples = [sample(700), sample(500), sample(600)]
+    cpu, cuda = torch.device('cpu'), torch.device('cuda')
+    assert [len(part) for part in split_batch(samples, 128, cpu)] == [3]
+    assert [len(part) for part in split_batch(samples, 700, cpu)] == [2, 1]
+    assert [part[0] for part in split_batch(samples, 4096, cpu)] == samples
+    assert [len(part) for part in split_batch(samples, 4096, cuda)] == [3]
