@@ -6,43 +6,55 @@ Shape shorthand: P phrases, C maps, L layers, T phrase tokens, D hidden width.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from flmm_plugin.models.frozen import fingerprint
 from flmm_plugin.models.tensor_folder import TensorFolder
 from flmm_plugin.structures import LMMInputs, LMMOutputs
+
+if TYPE_CHECKING:
+    from flmm_plugin.models.lmms import FrozenLMM
 
 Compute = Callable[[Sequence[LMMInputs]], list[LMMOutputs]]
 
 
-def fetch(
-    folder: TensorFolder, about: str, like: Tensor, samples: Sequence[LMMInputs], compute: Compute
-) -> list[LMMOutputs]:
-    """The outputs of each sample, read from disk or else computed, all that are missing in one call, and written.
+class OutputCache:
+    """Outputs of one LMM in a folder, by a sample's content and by the LMM's weights, heads and precision.
 
-    Outputs are rounded to half precision from the first time on, so that all epochs see the same.
-
-    Args:
-        about: tells apart what computes: its weights, its heads, its precision.
-        like: has the device of the outputs, and the dtype of their hidden states.
+    They are rounded to half precision from the first time on, so that all epochs see the same.
     """
-    keys = [_key(sample, about) for sample in samples]
-    found = {key: packed for key in keys if (packed := folder.get(key)) is not None}
-    missing = {key: sample for key, sample in zip(keys, samples, strict=True) if key not in found}
-    computed = compute(list(missing.values())) if missing else []
-    for key, outputs in zip(missing, computed, strict=True):
-        found[key] = _pack(outputs)
-        folder.put(key, found[key])
-    return [_unpack(found[key], like) for key in keys]
 
+    def __init__(self, folder: str | Path, lmm: FrozenLMM) -> None:
+        self.folder = TensorFolder(folder)
+        self._lmm = lmm
 
-def packed_bytes(sample: LMMInputs, num_maps: int, num_layers: int, hidden_size: int) -> int:
-    """About what one sample takes on disk."""
-    grid = sample.finest_grid
-    maps = sample.num_phrases * num_maps * (2 * grid.height * grid.width + 4)
-    return maps + 2 * num_layers * len(sample.phrase_rows) * hidden_size
+    def fetch(self, samples: Sequence[LMMInputs], compute: Compute) -> list[LMMOutputs]:
+        """The outputs of each sample, read or else computed, all that are missing in one call, and written."""
+        about = f'{self._weights} {self._lmm.heads} {self._lmm.model.dtype} {torch.is_autocast_enabled()}'
+        keys = [_key(sample, about) for sample in samples]
+        found = {key: packed for key in keys if (packed := self.folder.get(key)) is not None}
+        missing = {key: sample for key, sample in zip(keys, samples, strict=True) if key not in found}
+        computed = compute(list(missing.values())) if missing else []
+        for key, outputs in zip(missing, computed, strict=True):
+            found[key] = _pack(outputs)
+            self.folder.put(key, found[key])
+        return [_unpack(found[key], next(self._lmm.model.parameters())) for key in keys]
+
+    def sample_bytes(self, sample: LMMInputs) -> int:
+        """About what one sample takes on disk."""
+        grid, lmm = sample.finest_grid, self._lmm
+        maps = sample.num_phrases * lmm.num_maps * (2 * grid.height * grid.width + 4)
+        return maps + 2 * lmm.num_layers * len(sample.phrase_rows) * lmm.hidden_size
+
+    @cached_property
+    def _weights(self) -> str:
+        return fingerprint(self._lmm.model)
 
 
 def _key(sample: LMMInputs, about: str) -> str:
@@ -68,6 +80,7 @@ def _pack(outputs: LMMOutputs) -> dict[str, Tensor]:
 
 
 def _unpack(packed: dict[str, Tensor], like: Tensor) -> LMMOutputs:
+    """On the device of ``like``, hidden states in its dtype."""
     tensors = {name: tensor.to(like.device) for name, tensor in packed.items()}
     return LMMOutputs(
         attention_maps=tensors['maps'].float() * tensors['scale'],

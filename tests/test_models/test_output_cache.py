@@ -93,6 +93,6 @@ def test_size_is_known_before(lmm_dirs: dict[str, Path], tmp_path: Path) -> None
     model = build(lmm_dirs['llava'], tmp_path)
     prepared = model.prepare(images, samples)
     model.lmm(prepared)
-    foreseen = sum(model.lmm.map_bytes(sample) for sample in prepared)
+    foreseen = sum(model.lmm.map_cache.sample_bytes(sample) for sample in prepared)
     written = sum(file.stat().st_size for file in tmp_path.iterdir())
     assert foreseen < written < foreseen + 4 * 600  # each file has a header

@@ -30,10 +30,10 @@ class DiskCacheHook(Hook):
                     f'image features are kept in {refiner.cache.folder}: {each / 1e6:.2f} MB an image, at most '
                     f'{count * each / 1e9:.2f} GB for the {count} {name} samples, less where they share images'
                 )
-            if model.lmm.map_folder is not None:
+            if model.lmm.map_cache is not None:
                 each = _mean_map_bytes(model, dataset)
                 runner.logger.info(
-                    f'attention maps are kept in {model.lmm.map_folder}: about {each / 1e6:.2f} MB a sample, '
+                    f'attention maps are kept in {model.lmm.map_cache.folder}: about {each / 1e6:.2f} MB a sample, '
                     f'{count * each / 1e9:.2f} GB for the {count} {name} samples, more where texts are drawn at random'
                 )
 
@@ -48,4 +48,4 @@ def _mean_map_bytes(model: Any, dataset: Any) -> float:
     indices = range(0, len(dataset), max(1, len(dataset) // SAMPLES))
     packed = [dataset[index] for index in indices]
     prepared = model.prepare([one['inputs'] for one in packed], [one['data_samples'] for one in packed])
-    return sum(model.lmm.map_bytes(sample) for sample in prepared) / len(prepared)
+    return sum(model.lmm.map_cache.sample_bytes(sample) for sample in prepared) / len(prepared)

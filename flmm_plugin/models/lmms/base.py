@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -32,9 +31,8 @@ from flmm_plugin.models.lmms.batching import pad_batch, split_batch
 from flmm_plugin.models.lmms.compat import crop_cache, dtype_argument, last_logits_only
 from flmm_plugin.models.lmms.continuation import continued_mask, continued_positions
 from flmm_plugin.models.lmms.text import expand_image, tokenize
-from flmm_plugin.models.output_cache import fetch, packed_bytes
+from flmm_plugin.models.output_cache import OutputCache
 from flmm_plugin.models.recording import record_outputs
-from flmm_plugin.models.tensor_folder import TensorFolder
 from flmm_plugin.structures import ImageInputs, LMMInputs, LMMOutputs, Segment
 
 
@@ -54,7 +52,7 @@ class FrozenLMM(nn.Module):
 
     num_grids = 1
     heads: tuple[int, ...] | None = None
-    map_folder: TensorFolder | None = None
+    map_cache: OutputCache | None = None
 
     def __init__(
         self,
@@ -82,7 +80,7 @@ class FrozenLMM(nn.Module):
         if heads is not None:
             self.heads = choose_heads(heads, self.num_layers, self.num_heads, self.fingerprint())
         if map_folder is not None:
-            self.map_folder = TensorFolder(map_folder)
+            self.map_cache = OutputCache(map_folder, self)
 
     @property
     def config(self) -> Any:
@@ -176,18 +174,9 @@ class FrozenLMM(nn.Module):
             all_tokens: keep the hidden states of every token (of the branches, where there are any), not of the
                 phrases' alone.
         """
-        if self.map_folder is None or all_tokens:
+        if self.map_cache is None or all_tokens:
             return self._forward(samples, all_tokens)
-        about = f'{self._weights_mark} {self.heads} {self.model.dtype} {torch.is_autocast_enabled()}'
-        return fetch(self.map_folder, about, next(self.model.parameters()), samples, self._forward)
-
-    @cached_property
-    def _weights_mark(self) -> str:
-        return fingerprint(self.model)
-
-    def map_bytes(self, sample: LMMInputs) -> int:
-        """What one sample takes in ``map_folder``."""
-        return packed_bytes(sample, self.num_maps, self.num_layers, self.hidden_size)
+        return self.map_cache.fetch(samples, self._forward)
 
     def _forward(self, samples: Sequence[LMMInputs], all_tokens: bool = False) -> list[LMMOutputs]:
         if any(sample.branch_ids is not None for sample in samples):

@@ -10,7 +10,7 @@ Shape shorthand: P phrases, N prompts, D prompt width, (h, w) size of SAM's feat
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import torch
@@ -18,6 +18,52 @@ import torch.nn.functional as F
 from segment_anything.modeling.mask_decoder import MaskDecoder
 from segment_anything.modeling.transformer import Attention, TwoWayTransformer
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+#: Of the features of the phrases that are decoded together. SAM's own are 4 MiB a phrase: two at once were slower.
+CPU_CHUNK_BYTES = 4 * 2**20
+
+
+def decode_prompts(
+    decoder: MaskDecoder, features: Sequence[Tensor], position: Tensor, dense: Tensor, prompts: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Mask logits (P, 4h, 4w) and predicted IoU (P,) of phrases that differ in their images and numbers of prompts.
+
+    Args:
+        features: for each phrase those of its image, (1, D, h, w).
+        position, dense: see :func:`decode_masks`.
+        prompts: for each phrase (N, D), N may differ.
+    """
+    size = _at_once(dense)
+    # Split at once: the gradient of every slice would be as large as the whole.
+    parts = [
+        decode_masks(decoder, _images(features[i : i + size]), position, part, *_pad(prompts[i : i + size], part))
+        for i, part in zip(range(0, len(dense), size), dense.split(size), strict=True)
+    ]
+    logits, scores = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+    return logits, scores
+
+
+def _at_once(dense: Tensor) -> int:
+    """How many phrases are decoded together: all of them, but on a CPU as many as its cache holds."""
+    if dense.device.type != 'cpu':
+        return max(len(dense), 1)
+    return max(CPU_CHUNK_BYTES // (dense[:1].numel() * dense.element_size()), 1)
+
+
+def _images(features: Sequence[Tensor]) -> Tensor:
+    """(P, D, h, w), or (1, D, h, w) where all phrases are of one image."""
+    return features[0] if all(one is features[0] for one in features) else torch.cat(list(features))
+
+
+def _pad(prompts: Sequence[Tensor], like: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The prompts (P, N, D), and where they are present, (P, N) bool; None for everywhere."""
+    padded = pad_sequence(list(prompts), batch_first=True).to(like)
+    lengths = [len(prompt) for prompt in prompts]
+    if len(set(lengths)) == 1:
+        return padded, None
+    present = torch.arange(padded.shape[1]) < torch.tensor(lengths)[:, None]
+    return padded, present.to(like.device, non_blocking=True)
 
 
 def decode_masks(

@@ -11,25 +11,20 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling import MaskDecoder
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from flmm_plugin.assets import resolve
 from flmm_plugin.models.checkpoints import read_tensors
 from flmm_plugin.models.frozen import freeze, weights_hash
 from flmm_plugin.models.refiners.boxes import mask_boxes, upsample_masks
-from flmm_plugin.models.refiners.decoding import decode_masks
+from flmm_plugin.models.refiners.decoding import decode_prompts
 from flmm_plugin.models.refiners.feature_cache import FeatureCache
 from flmm_plugin.models.refiners.sam_arch import build_sam
 from flmm_plugin.registry import MODELS
 from flmm_plugin.structures import size_of
 
 PROMPTS = ('mask', 'box', 'text')
-
-#: Of the features of the phrases that are decoded together. SAM's own are 4 MiB a phrase: two at once were slower.
-CPU_CHUNK_BYTES = 4 * 2**20
 
 
 @MODELS.register_module()
@@ -209,31 +204,4 @@ class SAMRefiner(nn.Module):
             prompts: for each phrase (N, D) embeddings of box and text, N may differ.
         """
         position = self.model.prompt_encoder.get_dense_pe()
-        size = _at_once(dense)
-        # Split at once: the gradient of every slice would be as large as the whole.
-        parts = [
-            _decode_together(self.model.mask_decoder, position, features[i : i + size], part, prompts[i : i + size])
-            for i, part in zip(range(0, len(dense), size), dense.split(size), strict=True)
-        ]
-        logits, scores = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-        return logits, scores
-
-
-def _decode_together(
-    decoder: MaskDecoder, position: Tensor, features: Sequence[Tensor], dense: Tensor, prompts: Sequence[Tensor]
-) -> tuple[Tensor, Tensor]:
-    lengths = [len(prompt) for prompt in prompts]
-    present = None
-    if len(set(lengths)) > 1:
-        present = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
-        present = present.to(dense.device, non_blocking=True)
-    one_image = all(one is features[0] for one in features)
-    images = features[0] if one_image else torch.cat(list(features))
-    return decode_masks(decoder, images, position, dense, pad_sequence(list(prompts), True).to(dense), present)
-
-
-def _at_once(dense: Tensor) -> int:
-    """How many phrases are decoded together: all of them, but on a CPU as many as its cache holds."""
-    if dense.device.type != 'cpu':
-        return max(len(dense), 1)
-    return max(CPU_CHUNK_BYTES // (dense[:1].numel() * dense.element_size()), 1)
+        return decode_prompts(self.model.mask_decoder, features, position, dense, prompts)

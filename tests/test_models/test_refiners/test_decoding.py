@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from flmm_plugin.models.refiners import sam as sam_module
+from flmm_plugin.models.refiners import decoding
 from flmm_plugin.registry import MODELS
 from tests.tiny_flmm import tiny_refiner
 
@@ -37,10 +37,10 @@ def one_by_one(sam: torch.nn.Module, features: list[Tensor], dense: Tensor, prom
     return [torch.cat(parts)[:, 0] for parts in zip(*results, strict=True)]
 
 
-@pytest.mark.parametrize('chunk_bytes', [sam_module.CPU_CHUNK_BYTES, 1])
+@pytest.mark.parametrize('chunk_bytes', [decoding.CPU_CHUNK_BYTES, 1])
 def test_equals_segment_anything_one_by_one(chunk_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same logits, scores and gradients; chunks of one phrase too."""
-    monkeypatch.setattr(sam_module, 'CPU_CHUNK_BYTES', chunk_bytes)
+    monkeypatch.setattr(decoding, 'CPU_CHUNK_BYTES', chunk_bytes)
     sam, features, dense, prompts = tensors()
     gradients = []
     for decode in (sam.decode, lambda *given: one_by_one(sam, *given)):
