@@ -14,7 +14,7 @@ def apply_by_size(head: nn.Module, maps: Sequence[Tensor], together: bool | None
     """The mask head's logits (P, H, W) of each image's maps (P, C, h, w).
 
     ``together``: maps of one size go through it in one call. The default is to do so, but on a CPU, where an image's
-    activations alone stay in the cache (the tiny U-Net took a fifth longer on four images at once).
+    activations alone stay in the cache.
     """
     if together is None:
         together = bool(maps) and maps[0].device.type != 'cpu'
