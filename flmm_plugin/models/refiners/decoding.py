@@ -2,8 +2,9 @@
 
 The weights and the mathematics are those of segment-anything's ``MaskDecoder`` with ``multimask_output=False``, which
 knows one image a call and no padding. What differs is the order of the work: prompts that only pad are masked out of
-the attention, only the mask that is wanted is computed, and pixels stay rows of a matrix until the mask is there, so
-that transposed convolutions whose kernels do not overlap are matrix products.
+the attention, prompts are projected where there are pixels in their place (see :mod:`.pixel_attention`), only the mask
+that is wanted is computed, and pixels stay rows of a matrix until the mask is there, so that transposed convolutions
+whose kernels do not overlap are matrix products.
 
 Shape shorthand: P phrases, N prompts, D prompt width, (h, w) size of SAM's features.
 """
@@ -16,12 +17,15 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from segment_anything.modeling.mask_decoder import MaskDecoder
-from segment_anything.modeling.transformer import Attention, TwoWayTransformer
+from segment_anything.modeling.transformer import TwoWayTransformer
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-#: Of the features of the phrases that are decoded together. SAM's own are 4 MiB a phrase: two at once were slower.
-CPU_CHUNK_BYTES = 4 * 2**20
+from flmm_plugin.models.refiners.pixel_attention import add_from_prompts, attend, attend_to_pixels
+
+#: Of the features of phrases that are decoded together: two of SAM's own. Larger tensors are given back to the system
+#: and cost its clearing of their pages each time.
+CPU_CHUNK_BYTES = 8 * 2**20
 
 
 def decode_prompts(
@@ -80,52 +84,45 @@ def decode_masks(
     """
     outputs = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).to(prompts)
     tokens = torch.cat([outputs.expand(len(prompts), -1, -1), prompts], dim=1)
-    visible = None if present is None else F.pad(present, (len(outputs), 0), value=True)[:, None, None]
+    visible = None if present is None else F.pad(present, (len(outputs), 0), value=True)
     pixels = (features + dense).flatten(2).transpose(1, 2)
-    tokens, pixels = _two_way(decoder.transformer, pixels, position.flatten(2).transpose(1, 2), tokens, visible)
+    position = position.flatten(2).transpose(1, 2)
+    (score_token, mask_token), pixels = _two_way(decoder.transformer, pixels, position, tokens, visible)
     networks = decoder.output_hypernetworks_mlps
     if not torch.is_grad_enabled():
         networks = networks[:1]
     # In training the others get gradients of zero, as in the original, so that weight decay finds them as there.
-    kernels = torch.stack([network(tokens[:, 1 + index]) for index, network in enumerate(networks)])[0]
-    scores = decoder.iou_prediction_head(tokens[:, 0])[:, 0]
+    kernels = torch.stack([network(mask_token) for network in networks])[0]
+    scores = decoder.iou_prediction_head(score_token)[:, 0]
     return _masks(decoder.output_upscaling, pixels, kernels, dense.shape[-2:]), scores
 
 
 def _two_way(
     transformer: TwoWayTransformer, pixels: Tensor, position: Tensor, prompts: Tensor, visible: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Prompts and pixels attend to each other: (P, N, D), (P, h * w, D) of the same shapes."""
+) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """Prompts (P, N, D) and pixels (P, h * w, D) attend to each other.
+
+    Returns:
+        The first two of the prompts, those of the score and of the only mask that is wanted, (P, D) each; the pixels.
+    """
     tokens = prompts
     for block in transformer.layers:
         if block.skip_first_layer_pe:
-            tokens = _attend(block.self_attn, tokens, tokens, tokens, visible)
+            tokens = attend(block.self_attn, tokens, tokens, tokens, visible)
         else:
             placed = tokens + prompts
-            tokens = tokens + _attend(block.self_attn, placed, placed, tokens, visible)
+            tokens = tokens + attend(block.self_attn, placed, placed, tokens, visible)
         tokens = block.norm1(tokens)
         places = pixels + position
-        tokens = block.norm2(tokens + _attend(block.cross_attn_token_to_image, tokens + prompts, places, pixels))
+        read = attend_to_pixels(block.cross_attn_token_to_image, tokens + prompts, places, pixels)
+        tokens = block.norm2(tokens + read)
         tokens = block.norm3(tokens + block.mlp(tokens))
-        seen = _attend(block.cross_attn_image_to_token, places, tokens + prompts, tokens, visible)
-        pixels = block.norm4(pixels + seen)
-    seen = _attend(transformer.final_attn_token_to_image, tokens + prompts, pixels + position, pixels)
-    return transformer.norm_final_attn(tokens + seen), pixels
-
-
-def _attend(
-    attention: Attention, queries: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None = None
-) -> Tensor:
-    def heads(x: Tensor) -> Tensor:
-        return x.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
-
-    attended = F.scaled_dot_product_attention(
-        heads(attention.q_proj(queries)),
-        heads(attention.k_proj(keys)),
-        heads(attention.v_proj(values)),
-        attn_mask=visible,
-    )
-    return attention.out_proj(attended.transpose(1, 2).flatten(2))
+        seen = add_from_prompts(block.cross_attn_image_to_token, pixels, places, tokens + prompts, tokens, visible)
+        pixels = block.norm4(seen)
+    tokens, prompts = tokens[:, :2], prompts[:, :2]
+    read = attend_to_pixels(transformer.final_attn_token_to_image, tokens + prompts, pixels + position, pixels)
+    score_token, mask_token = transformer.norm_final_attn(tokens + read).unbind(dim=1)
+    return (score_token, mask_token), pixels
 
 
 def _masks(upscaling: nn.Sequential, pixels: Tensor, kernels: Tensor, size: torch.Size) -> Tensor:
@@ -133,7 +130,7 @@ def _masks(upscaling: nn.Sequential, pixels: Tensor, kernels: Tensor, size: torc
     first, norm, activation, second, last_activation = cast(Iterable[Any], upscaling)
     spread = F.layer_norm(_spread(first, pixels), norm.weight.shape, norm.weight, norm.bias, norm.eps)
     spread = last_activation(_spread(second, activation(spread)))
-    masks = torch.einsum('p...c,pc->p...', spread, kernels.to(spread))
+    masks = (spread.flatten(1, -2) @ kernels.to(spread)[:, :, None]).view(spread.shape[:-1])
     # (h * w, 2, 2, 2, 2): row and column within a pixel, then within a quarter of it.
     return masks.unflatten(1, tuple(size)).permute(0, 1, 3, 5, 2, 4, 6).flatten(4).flatten(1, 3)
 
@@ -142,5 +139,4 @@ def _spread(convolution: nn.ConvTranspose2d, pixels: Tensor) -> Tensor:
     """Four pixels for one, (..., C) to (..., 2, 2, C'): a transposed convolution with kernel 2 and stride 2."""
     weight = convolution.weight.permute(2, 3, 1, 0)
     assert convolution.bias is not None
-    spread = F.linear(pixels, weight.flatten(0, 2)).unflatten(-1, weight.shape[:3])
-    return spread + convolution.bias.to(spread)
+    return F.linear(pixels, weight.flatten(0, 2), convolution.bias.repeat(4)).unflatten(-1, weight.shape[:3])
