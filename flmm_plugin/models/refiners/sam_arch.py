@@ -10,6 +10,8 @@ from typing import Any
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import nn
 
+from flmm_plugin.models.refiners.image_attention import fuse_attention
+
 
 @dataclass(frozen=True, kw_only=True)
 class SAMArch:
@@ -72,6 +74,7 @@ def build_sam(arch: str | Mapping[str, Any]) -> Sam:
         window_size=dims.window_size,
         global_attn_indexes=tuple(dims.global_attn_indexes),
     )
+    fuse_attention(encoder)
     return assemble(encoder, dims)
 
 
