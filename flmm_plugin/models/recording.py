@@ -15,6 +15,7 @@ from torch import Tensor
 
 from flmm_plugin.models.attention import AttentionSelection, select_attention
 from flmm_plugin.models.hidden_states import record_hidden_states
+from flmm_plugin.models.last_layer import skip_unread_rows
 from flmm_plugin.structures import LMMInputs, LMMOutputs
 
 
@@ -52,6 +53,7 @@ def record_outputs(
     with (
         select_attention(selections, config.num_hidden_layers, heads) as attention,
         record_hidden_states(model, config, rows) as hidden_states,
+        skip_unread_rows(model, config, rows),
     ):
         yield outputs
     outputs += [

@@ -1,0 +1,52 @@
+"""The last layer's MLP computes what is read and no more, on a tiny random model of each family."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from flmm_plugin.models.hidden_states import find_decoder
+from flmm_plugin.models.last_layer import skip_unread_rows
+from flmm_plugin.models.lmms import FrozenLMM
+from flmm_plugin.registry import MODELS
+from tests.tiny_flmm import four_samples
+from tests.tiny_lmms import FAMILIES
+
+
+@pytest.fixture(params=sorted(FAMILIES))
+def lmm(request: pytest.FixtureRequest, lmm_dirs: dict[str, Path]) -> FrozenLMM:
+    adapter = FAMILIES[request.param][1]
+    return MODELS.build(dict(type=adapter, pretrained=str(lmm_dirs[request.param]), dtype='float32'))
+
+
+def test_only_what_is_read_is_computed_and_it_is_the_same(lmm: FrozenLMM) -> None:
+    """Samples of different lengths and numbers of phrase tokens."""
+    images, samples = four_samples()
+    inputs = [lmm.prepare(i, s.prompt, s.segments) for i, s in zip(images, samples, strict=True)]
+    widths: list[int] = []
+    for layer in find_decoder(lmm.model, lmm.config.text_config).layers:
+        first = next(layer.mlp.children())  # behind what is hooked to the MLP itself
+        first.register_forward_pre_hook(lambda module, args: widths.append(args[0].shape[:2].numel()))
+    whole = lmm(inputs, all_tokens=True)
+    everything, part = widths.copy(), lmm(inputs)
+    computed = widths[len(everything) :]
+    assert computed[:-1] == everything[:-1]
+    assert computed[-1] == sum(len(sample.phrase_rows) for sample in inputs) < everything[-1]
+    for sample, read, expected in zip(inputs, part, whole, strict=True):
+        rows = expected.hidden_states[:, sample.phrase_rows]
+        torch.testing.assert_close(read.hidden_states, rows, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(read.attention_maps, expected.attention_maps, atol=1e-6, rtol=0)
+
+
+def test_the_lmm_is_whole_again_afterwards(lmm: FrozenLMM) -> None:
+    images, samples = four_samples()
+    inputs = lmm.collate([lmm.prepare(images[0], samples[0].prompt, samples[0].segments)])
+    with torch.no_grad():
+        before = lmm.model(**inputs).logits
+        with skip_unread_rows(lmm.model, lmm.config.text_config, [torch.tensor([3])]):
+            within = lmm.model(**inputs).logits
+        after = lmm.model(**inputs).logits
+    assert torch.equal(before, after)
+    assert torch.allclose(within[0, 3], before[0, 3], atol=1e-5) and not torch.allclose(within, before, atol=1e-3)
