@@ -1,4 +1,4 @@
-"""Measure what grounding costs, on an LMM with random weights.
+"""Measure what grounding costs, on an LMM with random weights or on the model of a config.
 
 `extract`: the LMM's forward pass bare (SDPA), with the attention of phrases captured (ours), and with eager attention
 returned whole (`output_attentions=True`, as the authors' code does); the three take turns. Ratios are ours to the
@@ -7,8 +7,8 @@ that of the whole process on the CPU, weights and libraries included, and CUDA's
 draws time and peak memory against the tokens.
 
 `train`: a training step on a batch of 8 images, against 8 single steps the authors' way (eager attention returned
-whole, SAM's decoder called phrase by phrase) with the same losses; and where the time of our step goes. Weights are not
-updated. `--steps` trains on, with updates, and says whether memory grows.
+whole, segment-anything's own SAM, its decoder called phrase by phrase) with the same losses; and where the time of our
+step goes. Weights are not updated. `--steps` trains on, with updates, and says whether memory grows.
 
 `test`: independent expressions of an image, which share one pass of the LMM over it, against a pass for each; and SAM's
 decoder on all masks at once, against one by one.
@@ -16,7 +16,8 @@ decoder on all masks at once, against one by one.
 `chat`: generating an answer of 64 tokens, and what grounding its phrases adds.
 
 The presets of 7 billion weights have the dimensions of LLaVA-1.5's Vicuna and of LLaVA-NeXT's Mistral, with SAM ViT-L
-and the paper's U-Net. They need a GPU, on which their weights are made.
+and the paper's U-Net. They need a GPU, on which their weights are made. `--config` takes the LMM of a config with its
+own weights, mask head and refiner; the mask head is untrained, which costs the same.
 """
 
 import argparse
@@ -28,8 +29,10 @@ from flmm_plugin.benchmark.chatting import measure_chat
 from flmm_plugin.benchmark.chatting import table as chat_table
 from flmm_plugin.benchmark.extract import extract
 from flmm_plugin.benchmark.extract import table as extract_table
+from flmm_plugin.benchmark.inputs import TEXT_TOKENS
 from flmm_plugin.benchmark.plots import drawable, plot_costs
-from flmm_plugin.benchmark.presets import PRESETS
+from flmm_plugin.benchmark.presets import PRESETS, TOKENS
+from flmm_plugin.benchmark.subject import ConfigSubject, PresetSubject, Subject
 from flmm_plugin.benchmark.testing import measure_testing
 from flmm_plugin.benchmark.testing import table as testing_table
 from flmm_plugin.benchmark.training import measure_training
@@ -55,14 +58,15 @@ def parse_args() -> argparse.Namespace:
     what = parser.add_subparsers(dest='what', required=True)
     for name, about in ABOUT.items():
         one = what.add_parser(name, help=about)
-        one.add_argument('--preset', choices=PRESETS, default='mid', help='size of the LMM (default: mid)')
-        one.add_argument('--tokens', type=int, nargs='+', default=[700, 1500, 3000], help='lengths, image included')
+        subject = one.add_mutually_exclusive_group()
+        subject.add_argument('--preset', choices=PRESETS, default='mid', help='size of the LMM (default: mid)')
+        subject.add_argument('--config', help='config file whose model is measured')
+        lengths = f'{" ".join(map(str, TOKENS))}; for a config, what its image takes and {TEXT_TOKENS}'
+        one.add_argument('--tokens', type=int, nargs='+', help=f'lengths, image included (default: {lengths})')
         one.add_argument('--phrases', type=int, default=6)
         one.add_argument('--repeats', type=int, default=5, help='times are medians of so many rounds')
         one.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-        one.add_argument(
-            '--dtype', choices=['float32', 'bfloat16', 'float16'], help="of the LMM (default: the preset's own)"
-        )
+        one.add_argument('--dtype', choices=['float32', 'bfloat16', 'float16'], help='of the LMM (default: its own)')
         one.add_argument('--json', action='store_true', help='print one JSON object')
         if name == 'extract':
             one.add_argument('--plot', type=drawable, metavar='FILE.png', help='draw time and memory against tokens')
@@ -74,10 +78,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     measure, table = WAYS[args.what]
-    dtype = args.dtype or PRESETS[args.preset].dtype
+    subject: Subject = PresetSubject(args.preset, device=args.device, dtype=args.dtype)
+    if args.config is not None:
+        subject = ConfigSubject(args.config, device=args.device, dtype=args.dtype)
     options = dict(steps=args.steps) if args.what == 'train' else {}
     with readable_errors():
-        result = measure(args.preset, args.tokens, args.phrases, args.repeats, args.device, dtype, **options)
+        result = measure(subject, args.tokens, args.phrases, args.repeats, **options)
     print(json.dumps(result) if args.json else table(result))
     if args.what == 'extract' and args.plot is not None:
         plot_costs(result, args.plot)

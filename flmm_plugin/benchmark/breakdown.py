@@ -21,8 +21,9 @@ def break_down(
     """Median milliseconds (``ms``) and ``percent`` of the whole, part by part.
 
     ``data`` is what the training process itself does to pictures and texts (files are read by the data loader's
-    workers), ``SAM decoder`` includes its prompts, ``rest`` is what none of the parts holds. Parts are told apart by
-    waiting for the device at their ends, so that together they may take longer than an undisturbed step.
+    workers), ``SAM decoder`` includes its prompts, ``rest`` is what none of the parts holds; without a
+    refiner its two are left out. Parts are told apart by waiting for the device at their ends, so that together they
+    may take longer than an undisturbed step.
     """
     rounds = [time_parts(model, images, samples) for _ in range(repeats)]
     ms = {name: 1000 * median(spent[name] for spent in rounds) for name in rounds[0]}
@@ -40,6 +41,7 @@ def time_parts(model: FLMM, images: Sequence[Tensor], samples: Sequence[BaseData
         'SAM decoder': (model.sam, 'refine'),
         'losses': (model.losses, 'forward'),
     }
+    parts = {name: part for name, part in parts.items() if part[0] is not None}
     model.zero_grad()
     spent = dict.fromkeys(parts, 0.0)
     with ExitStack() as stack:

@@ -10,47 +10,45 @@ import torch
 from transformers import DynamicCache
 
 from flmm_plugin.benchmark.extract import circumstances, interleaved
-from flmm_plugin.benchmark.presets import TOKENS_PER_PHRASE, RandomLlava, grid_for, make_inputs, preset_for
-from flmm_plugin.benchmark.testing import SAM
+from flmm_plugin.benchmark.inputs import TOKENS_PER_PHRASE, lay_out_phrases, make_image, make_inputs
+from flmm_plugin.benchmark.subject import Subject
+from flmm_plugin.errors import UserError
 from flmm_plugin.models.frozen import freeze
-from flmm_plugin.models.mask_heads import UNetMaskHead
-from flmm_plugin.models.refiners import SAMRefiner
+from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.structures import LMMInputs
 
 ANSWER_TOKENS = 64
+MOST_PHRASES = (ANSWER_TOKENS + 1) // (TOKENS_PER_PHRASE + 1)
 
 
 @torch.no_grad()
 def measure_chat(
-    preset: str, tokens: Sequence[int], phrases: int = 6, repeats: int = 5, device: str = 'cpu', dtype: str = 'float32'
+    subject: Subject, tokens: Sequence[int] | None = None, phrases: int = 6, repeats: int = 5
 ) -> dict[str, Any]:
     """Measure an answer of 64 tokens to questions of ``tokens`` tokens, the image's included.
 
     Returns:
         The circumstances, and under ``chat`` a dict for each length: median ``seconds`` of generating the answer, of
-        capturing (the pass over its tokens), of the mask head (the paper's U-Net) and of SAM's prompts and decoder;
+        capturing (the pass over its tokens), of the mask head and of SAM's prompts and decoder;
         ``grounding_vs_answer``, capture and mask head to the answer; ``sam_vs_answer``.
     """
-    rows = []
-    for length in tokens:
-        lmm = RandomLlava(preset_for(preset, device), grid_for(length, 1), getattr(torch, dtype), device)
-        rows.append(dict(tokens=length, **measure_answer(lmm, preset, length, phrases, repeats, device)))
-        del lmm  # a large one has no room beside the next
-    about = dict(preset=preset, phrases=phrases, answer_tokens=ANSWER_TOKENS, repeats=repeats, dtype=dtype)
-    return dict(**about, **circumstances(device), chat=rows)
+    if not 1 <= phrases <= MOST_PHRASES:
+        raise UserError(f'an answer of {ANSWER_TOKENS} tokens has room for --phrases 1 to {MOST_PHRASES}')
+    lengths = subject.lengths(tokens, 1)  # the question itself has none
+    rows = [dict(tokens=length, **measure_answer(subject, length, phrases, repeats)) for length in lengths]
+    about = dict(**subject.about, phrases=phrases, answer_tokens=ANSWER_TOKENS, repeats=repeats)
+    return dict(**about, **circumstances(subject.device), chat=rows)
 
 
-def measure_answer(
-    lmm: RandomLlava, preset: str, length: int, phrases: int, repeats: int, device: str
-) -> dict[str, Any]:
-    torch.manual_seed(0)
-    mask_head = UNetMaskHead(in_channels=lmm.num_maps).to(device).eval()
-    refiner = SAMRefiner(arch=SAM[preset]).to(device)
+def measure_answer(subject: Subject, length: int, phrases: int, repeats: int) -> dict[str, Any]:
+    refiner = subject.refiner()
+    lmm = subject.lmm(length, 1)
+    mask_head = subject.mask_head(lmm).eval()
     freeze(refiner)
-    question = make_inputs(length, 1)
+    question = make_inputs(lmm, length, 1)
     question = replace(question, phrase_ids=torch.full_like(question.phrase_ids, -1))
-    image = torch.randint(0, 256, (3, 480, 640), dtype=torch.uint8)
-    text = [torch.randn(TOKENS_PER_PHRASE, refiner.embed_dim, device=device) for _ in range(phrases)]
+    image = make_image(torch.Generator().manual_seed(0))
+    text = [torch.randn(TOKENS_PER_PHRASE, refiner.embed_dim, device=subject.device) for _ in range(phrases)]
 
     past, answer = generate(lmm, question)
     said = with_answer(question, answer, phrases)
@@ -73,7 +71,7 @@ def measure_answer(
     )
 
 
-def generate(lmm: RandomLlava, question: LMMInputs) -> tuple[DynamicCache, torch.Tensor]:
+def generate(lmm: FrozenLMM, question: LMMInputs) -> tuple[DynamicCache, torch.Tensor]:
     """The LMM's own greedy answer of 64 tokens, and the keys and values it leaves."""
     past = DynamicCache()
     inputs = lmm.collate([question])
@@ -93,8 +91,7 @@ def generate(lmm: RandomLlava, question: LMMInputs) -> tuple[DynamicCache, torch
 def with_answer(question: LMMInputs, answer: torch.Tensor, phrases: int) -> LMMInputs:
     """The question and its answer, in which ``phrases`` phrases of 4 tokens follow one another."""
     owners = torch.full_like(answer, -1)
-    for phrase in range(phrases):
-        owners[phrase * (TOKENS_PER_PHRASE + 1) :][:TOKENS_PER_PHRASE] = phrase
+    lay_out_phrases(owners, phrases)
     return replace(
         question,
         input_ids=torch.cat([question.input_ids, answer]),

@@ -16,49 +16,48 @@ import torch
 import transformers
 
 from flmm_plugin.benchmark.forward import FORWARDS, Kept
+from flmm_plugin.benchmark.inputs import make_inputs
 from flmm_plugin.benchmark.memory import peak_cuda_memory, peak_memory
-from flmm_plugin.benchmark.presets import RandomLlava, grid_for, make_inputs, preset_for
+from flmm_plugin.benchmark.subject import Subject
 
 
 def extract(
-    preset: str, tokens: Sequence[int], phrases: int = 6, repeats: int = 5, device: str = 'cpu', dtype: str = 'float32'
+    subject: Subject, tokens: Sequence[int] | None = None, phrases: int = 6, repeats: int = 5
 ) -> dict[str, Any]:
-    """Measure every length of ``tokens``.
+    """Measure every length of ``tokens``, see :meth:`Subject.lengths`.
 
     Returns:
         The circumstances, and under ``extract`` one dict for each length, see :func:`measure_length`.
     """
-    for length in tokens:
-        grid_for(length, phrases)  # says what is wrong before minutes go by
+    lengths = subject.lengths(tokens, phrases)
     return dict(
-        preset=preset,
+        **subject.about,
         phrases=phrases,
         repeats=repeats,
-        dtype=dtype,
-        **circumstances(device),
-        extract=[measure_length(preset, length, phrases, repeats, device, dtype) for length in tokens],
+        **circumstances(subject.device),
+        extract=[measure_length(subject, length, phrases, repeats) for length in lengths],
     )
 
 
-def measure_length(preset: str, tokens: int, phrases: int, repeats: int, device: str, dtype: str) -> dict[str, Any]:
+def measure_length(subject: Subject, tokens: int, phrases: int, repeats: int) -> dict[str, Any]:
     """Time, memory and kept bytes of the three ways at one length.
 
     Ratios are ours to the other, so that 1 is the other's price; ``speedup_vs_eager`` alone is eager's time to ours.
     ``max_difference`` is the largest difference between the maps that ours and eager end up with.
     """
-    lmm = RandomLlava(preset_for(preset, device), grid_for(tokens, phrases), getattr(torch, dtype), device)
-    sample = make_inputs(tokens, phrases)
+    lmm = subject.lmm(tokens, phrases)
+    sample = make_inputs(lmm, tokens, phrases)
     ways = {name: partial(way, lmm, sample) for name, way in FORWARDS.items()}
     kept, difference = compare(ways)
     seconds = interleaved(ways, repeats)
-    if device == 'cpu':
-        memory = {way: peak_memory(way, preset, tokens, phrases, dtype) for way in FORWARDS}
+    if subject.device == 'cpu':
+        memory = {way: peak_memory(way, subject, tokens, phrases) for way in FORWARDS}
     else:
         memory = {way: peak_cuda_memory(way, lmm, sample) for way in FORWARDS}
     peaks = {way: found['peak'] for way, found in memory.items()}
     return dict(
         tokens=tokens,
-        image_tokens=sample.grids[0].height * sample.grids[0].width,
+        image_tokens=int((sample.input_ids == lmm.image_token_id).sum()),
         time_vs_bare=seconds['ours'] / seconds['bare'],
         peak_memory_vs_bare=peaks['ours'] / peaks['bare'],
         speedup_vs_eager=seconds['eager'] / seconds['ours'],

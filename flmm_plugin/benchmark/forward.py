@@ -13,6 +13,7 @@ from torch import Tensor
 from flmm_plugin.models.hidden_states import find_decoder
 from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.models.lmms.compat import last_logits_only
+from flmm_plugin.models.recording import stack_grids
 from flmm_plugin.structures import LMMInputs, LMMOutputs
 
 
@@ -21,7 +22,7 @@ class Kept:
     """What is left of the LMM's insides when its forward pass ends.
 
     ``num_bytes``: size of the attention and hidden states held.
-    ``maps``: (P, L * H, h, w) fp32 attention of the phrases to the image; None where nothing is kept.
+    ``maps``: (P, C, h, w) fp32 attention of the phrases to the image; None where nothing is kept.
     """
 
     num_bytes: int
@@ -64,7 +65,7 @@ def eager(lmm: FrozenLMM, sample: LMMInputs) -> Kept:
 
 @torch.no_grad()
 def eager_outputs(lmm: FrozenLMM, sample: LMMInputs) -> tuple[LMMOutputs, int]:
-    """The same as what grounding keeps, of a sample with one grid; and the bytes of what was returned whole."""
+    """The same as what grounding keeps, and the bytes of what was returned whole."""
     with attention_of(lmm, 'eager'):
         outputs = lmm.model(
             **lmm.collate([sample]),
@@ -74,14 +75,16 @@ def eager_outputs(lmm: FrozenLMM, sample: LMMInputs) -> tuple[LMMOutputs, int]:
             **last_logits_only(lmm.model),
         )
     num_bytes = sum(tensor.nbytes for tensor in (*outputs.attentions, *outputs.hidden_states))
-    (grid,) = sample.grids
+    columns = torch.cat([grid.columns for grid in sample.grids])
     rows = [(sample.phrase_ids == phrase).nonzero().flatten() for phrase in range(sample.num_phrases)]
     # As the authors do it: the image's columns of every row are copied first, and the phrases' rows taken from them.
-    to_image = [attention[0][..., grid.columns] for attention in outputs.attentions]
+    to_image = [attention[0][..., columns] for attention in outputs.attentions]
     maps = torch.cat([average(attention, rows) for attention in to_image], dim=1)
+    if lmm.heads is not None:
+        maps = maps[:, list(lmm.heads)]
     hidden_states = torch.stack([layer[0, sample.phrase_rows] for layer in outputs.hidden_states[-lmm.num_layers :]])
     phrase_ids = sample.phrase_ids[sample.phrase_rows].to(lmm.device)
-    return LMMOutputs(maps.unflatten(-1, (grid.height, grid.width)), hidden_states, phrase_ids), num_bytes
+    return LMMOutputs(stack_grids(maps, sample), hidden_states, phrase_ids), num_bytes
 
 
 def average(attention: Tensor, rows: Sequence[Tensor]) -> Tensor:

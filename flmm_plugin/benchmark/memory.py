@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 from flmm_plugin.benchmark.forward import FORWARDS
-from flmm_plugin.benchmark.presets import PRESETS, RandomLlava, grid_for, make_inputs
+from flmm_plugin.benchmark.inputs import make_inputs
+from flmm_plugin.benchmark.subject import Subject
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.structures import LMMInputs
@@ -26,7 +27,7 @@ from flmm_plugin.structures import LMMInputs
 STATUS = Path('/proc/self/status')
 
 
-def peak_memory(way: str, preset: str, tokens: int, phrases: int, dtype: str) -> dict[str, int]:
+def peak_memory(way: str, subject: Subject, tokens: int, phrases: int) -> dict[str, int]:
     """Bytes resident before a forward pass (``before``) and at most during it (``peak``), in a process of its own.
 
     What one pass leaves in the allocator would be counted for the next. The processes are forked from one that has
@@ -36,7 +37,7 @@ def peak_memory(way: str, preset: str, tokens: int, phrases: int, dtype: str) ->
     context.set_forkserver_preload([__name__])
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         try:
-            return pool.submit(measure, way, preset, tokens, phrases, dtype, torch.get_num_threads()).result()
+            return pool.submit(measure, way, subject, tokens, phrases, torch.get_num_threads()).result()
         except BrokenProcessPool as error:
             raise UserError(
                 f'the process that measured {way!r} at {tokens} tokens was killed, most likely for want of memory: '
@@ -44,11 +45,11 @@ def peak_memory(way: str, preset: str, tokens: int, phrases: int, dtype: str) ->
             ) from error
 
 
-def measure(way: str, preset: str, tokens: int, phrases: int, dtype: str, threads: int) -> dict[str, int]:
+def measure(way: str, subject: Subject, tokens: int, phrases: int, threads: int) -> dict[str, int]:
     """Build, run once and look at this very process."""
     torch.set_num_threads(threads)
-    lmm = RandomLlava(PRESETS[preset], grid_for(tokens, phrases), getattr(torch, dtype))
-    sample = make_inputs(tokens, phrases)
+    lmm = subject.lmm(tokens, phrases)
+    sample = make_inputs(lmm, tokens, phrases)
     before = forget_peak()
     FORWARDS[way](lmm, sample)
     return dict(before=before, peak=resident('VmHWM'))

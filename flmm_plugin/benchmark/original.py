@@ -1,39 +1,76 @@
-"""The parts of the model as the authors run them, to compare with."""
+"""Models that compute as the authors' code does, to compare with. They share their weights with ours."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from functools import partial
+from itertools import chain
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from segment_anything.modeling.image_encoder import Attention
+from torch import Tensor, nn
 
 from flmm_plugin.benchmark.forward import eager_outputs
-from flmm_plugin.benchmark.presets import RandomLlava
+from flmm_plugin.models.flmm import FLMM
+from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.models.refiners import SAMRefiner
+from flmm_plugin.models.refiners.image_attention import FusedAttention
 from flmm_plugin.structures import LMMInputs, LMMOutputs
 
-
-class EagerLlava(RandomLlava):
-    """Every layer's whole attention is returned, and the phrases' part taken out afterwards."""
-
-    @torch.no_grad()
-    def forward(self, samples: Sequence[LMMInputs], all_tokens: bool = False) -> list[LMMOutputs]:
-        return [eager_outputs(self, sample)[0] for sample in samples]
+Module = TypeVar('Module', bound=nn.Module)
 
 
-class LoopedSAM(SAMRefiner):
-    """Segment-anything's own decoder is called once a phrase."""
+def original_model(model: FLMM) -> FLMM:
+    """A copy whose LMM returns every layer's whole attention and whose refiner is :func:`original_refiner`'s."""
+    original = copy_sharing(model)
+    lmm: Any = original.lmm
+    lmm.forward = partial(read_eagerly, lmm)
+    if original.sam is not None:
+        decompose(original.sam)
+    return original
 
-    def decode(self, features: Sequence[Tensor], dense: Tensor, prompts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        singles = [
-            self.model.mask_decoder(
-                image_embeddings=own,
-                image_pe=self.model.prompt_encoder.get_dense_pe(),
-                sparse_prompt_embeddings=prompt[None].to(mask),
-                dense_prompt_embeddings=mask[None],
-                multimask_output=False,
-            )
-            for own, mask, prompt in zip(features, dense, prompts, strict=True)
-        ]
-        logits, scores = (torch.cat(tensors)[:, 0] for tensors in zip(*singles, strict=True))
-        return logits, scores
+
+def original_refiner(refiner: SAMRefiner) -> SAMRefiner:
+    """A copy that computes as segment-anything does, its decoder called once a phrase."""
+    original = copy_sharing(refiner)
+    decompose(original)
+    return original
+
+
+def copy_sharing(model: Module) -> Module:
+    """A copy of the modules with the very parameters and buffers of ``model``."""
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())})
+
+
+def decompose(refiner: Any) -> None:
+    """Let a :class:`SAMRefiner` compute as segment-anything does."""
+    refiner.decode = partial(decode_one_by_one, refiner)
+    for module in refiner.model.image_encoder.modules():
+        if isinstance(module, FusedAttention):
+            module.__class__ = Attention
+
+
+@torch.no_grad()
+def read_eagerly(lmm: FrozenLMM, samples: Sequence[LMMInputs]) -> list[LMMOutputs]:
+    """In place of the LMM's ``forward``."""
+    return [eager_outputs(lmm, sample)[0] for sample in samples]
+
+
+def decode_one_by_one(
+    refiner: SAMRefiner, features: Sequence[Tensor], dense: Tensor, prompts: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """In place of :meth:`SAMRefiner.decode`."""
+    singles = [
+        refiner.model.mask_decoder(
+            image_embeddings=own,
+            image_pe=refiner.model.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=prompt[None].to(mask),
+            dense_prompt_embeddings=mask[None],
+            multimask_output=False,
+        )
+        for own, mask, prompt in zip(features, dense, prompts, strict=True)
+    ]
+    logits, scores = (torch.cat(tensors)[:, 0] for tensors in zip(*singles, strict=True))
+    return logits, scores

@@ -43,5 +43,6 @@ def draw_costs(result: Mapping[str, Any]) -> Figure:
         axes.set_ylim(0, 1.05 * axes.dataLim.y1)
         axes.spines[['top', 'right']].set_visible(False)
     figure.axes[0].legend(frameon=False)
-    figure.suptitle(f'{result["preset"]}, {result["dtype"]}, {result["phrases"]} phrases; {result["machine"]}')
+    name = result['preset'] if 'preset' in result else Path(result['config']).stem
+    figure.suptitle(f'{name}, {result["dtype"]}, {result["phrases"]} phrases; {result["machine"]}')
     return figure

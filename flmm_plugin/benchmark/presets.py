@@ -13,20 +13,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
+from flmm_plugin.benchmark.inputs import TEXT_TOKENS, check_room, text_tokens
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.attention import ATTENTION_NAME
 from flmm_plugin.models.frozen import freeze
 from flmm_plugin.models.hidden_states import find_decoder
 from flmm_plugin.models.lmms import FrozenLMM
-from flmm_plugin.structures import ImageGrid, ImageInputs, LMMInputs
+from flmm_plugin.structures import ImageGrid, ImageInputs
 
 VOCABULARY = 2000
 IMAGE_TOKEN = 1
 PATCH = 4
-# Of a sequence of N tokens, at least so many are text; the image takes the largest square of the rest.
-TEXT_TOKENS = 64
-TOKENS_BEFORE_IMAGE = 4
-TOKENS_PER_PHRASE = 4
+#: Lengths that are measured where none is asked for
+TOKENS = (700, 1500, 3000)
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,20 @@ PRESETS = {
     'mid': Preset(layers=8, heads=16, width=1024, mlp_width=2816),
     'llava-1.5-7b': Preset(**LARGE, mlp_width=11008),
     'llava-next-7b': Preset(**LARGE, mlp_width=14336, kv_heads=8),
+}
+PAPER_UNET = dict(base_channels=64)
+MASK_HEADS = {
+    'tiny': dict(base_channels=4, num_stages=3, upsample_input=16),
+    'mid': PAPER_UNET,
+    'llava-1.5-7b': PAPER_UNET,
+    'llava-next-7b': PAPER_UNET,
+}
+#: The small presets have SAM's own prompt encoder and decoder behind an encoder of one layer
+SAM: dict[str, str | dict[str, Any]] = {
+    'tiny': dict(embed_dim=32, depth=1, num_heads=2, global_attn_indexes=(0,), image_size=256, prompt_embed_dim=64),
+    'mid': dict(embed_dim=32, depth=1, num_heads=2, global_attn_indexes=(0,)),
+    'llava-1.5-7b': 'vit_l',
+    'llava-next-7b': 'vit_l',
 }
 
 
@@ -133,32 +146,10 @@ def llava_config(preset: Preset, grid: int) -> LlavaConfig:
 
 
 def grid_for(tokens: int, phrases: int) -> int:
-    """Side of the image's grid of tokens in a sequence of ``tokens``."""
-    text = TOKENS_BEFORE_IMAGE + phrases * (TOKENS_PER_PHRASE + 1)
-    if phrases < 1 or tokens <= text:
-        raise UserError(
-            f'{tokens} tokens have no room for an image and {phrases} phrases: --tokens must be over {text} here, '
-            '--phrases at least 1'
-        )
-    return max(1, math.isqrt(max(tokens - max(text, TEXT_TOKENS), 0)))
+    """Side of the image's grid of tokens in a sequence of ``tokens``: the largest square that leaves 64 for the text.
 
-
-def make_inputs(tokens: int, phrases: int) -> LMMInputs:
-    """A sample of ``tokens`` tokens: an image of noise and random text with ``phrases`` phrases of 4 tokens."""
-    grid = grid_for(tokens, phrases)
-    generator = torch.Generator().manual_seed(0)
-    input_ids = torch.randint(IMAGE_TOKEN + 1, VOCABULARY, (tokens,), generator=generator)
-    columns = torch.arange(grid * grid) + TOKENS_BEFORE_IMAGE
-    input_ids[columns] = IMAGE_TOKEN
-    phrase_ids = torch.full_like(input_ids, -1)
-    start = TOKENS_BEFORE_IMAGE + grid * grid
-    for phrase in range(phrases):
-        begin = start + phrase * (TOKENS_PER_PHRASE + 1)
-        phrase_ids[begin : begin + TOKENS_PER_PHRASE] = phrase
-    return LMMInputs(
-        input_ids=input_ids,
-        phrase_ids=phrase_ids,
-        vision={'pixel_values': torch.randn(1, 3, grid * PATCH, grid * PATCH, generator=generator)},
-        grids=(ImageGrid(columns, grid, grid),),
-        target_size=(grid, grid),
-    )
+    Raises:
+        UserError: there is no room for an image.
+    """
+    check_room(tokens, phrases)
+    return max(1, math.isqrt(max(tokens - max(text_tokens(phrases), TEXT_TOKENS), 0)))

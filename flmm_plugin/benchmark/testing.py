@@ -9,26 +9,18 @@ from typing import Any
 import torch
 
 from flmm_plugin.benchmark.extract import circumstances, interleaved
-from flmm_plugin.benchmark.original import LoopedSAM
-from flmm_plugin.benchmark.presets import TOKENS_PER_PHRASE, RandomLlava, grid_for, make_inputs, preset_for
+from flmm_plugin.benchmark.inputs import IMAGE_SIZE, TOKENS_PER_PHRASE, make_image, make_inputs
+from flmm_plugin.benchmark.original import original_refiner
+from flmm_plugin.benchmark.subject import Subject
 from flmm_plugin.models.frozen import freeze
+from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.models.refiners import SAMRefiner
 from flmm_plugin.structures import LMMInputs
-
-IMAGE_SIZE = (480, 640)
-
-#: The small presets have SAM's own prompt encoder and decoder behind an encoder of one layer
-SAM: dict[str, str | dict[str, Any]] = {
-    'tiny': dict(embed_dim=32, depth=1, num_heads=2, global_attn_indexes=(0,), image_size=256, prompt_embed_dim=64),
-    'mid': dict(embed_dim=32, depth=1, num_heads=2, global_attn_indexes=(0,)),
-    'llava-1.5-7b': 'vit_l',
-    'llava-next-7b': 'vit_l',
-}
 
 
 @torch.no_grad()
 def measure_testing(
-    preset: str, tokens: Sequence[int], phrases: int = 6, repeats: int = 5, device: str = 'cpu', dtype: str = 'float32'
+    subject: Subject, tokens: Sequence[int] | None = None, phrases: int = 6, repeats: int = 5
 ) -> dict[str, Any]:
     """Measure the LMM for each length of ``tokens`` (of one text of all expressions), and SAM's decoder once.
 
@@ -37,24 +29,24 @@ def measure_testing(
         median seconds, ``speedup`` and the largest ``max_difference`` of what the two ways end up with (attention maps,
         logits).
     """
-    dimensions = preset_for(preset, device)
+    lengths = subject.lengths(tokens, phrases)
+    refiner = subject.refiner()
     independent = []
-    for length in tokens:
-        lmm = RandomLlava(dimensions, grid_for(length, phrases), getattr(torch, dtype), device)
-        independent.append(dict(tokens=length, **measure_sharing(lmm, make_inputs(length, phrases), repeats)))
+    for length in lengths:
+        lmm = subject.lmm(length, phrases)
+        independent.append(dict(tokens=length, **measure_sharing(lmm, make_inputs(lmm, length, phrases), repeats)))
         del lmm  # a large one has no room beside the next
     return dict(
-        preset=preset,
+        **subject.about,
         phrases=phrases,
         repeats=repeats,
-        dtype=dtype,
-        **circumstances(device),
+        **circumstances(subject.device),
         independent=independent,
-        **measure_decoding(preset, phrases, repeats, device),
+        **measure_decoding(refiner, phrases, repeats),
     )
 
 
-def measure_sharing(lmm: RandomLlava, sample: LMMInputs, repeats: int) -> dict[str, Any]:
+def measure_sharing(lmm: FrozenLMM, sample: LMMInputs, repeats: int) -> dict[str, Any]:
     """One pass over the image for all expressions, against a pass for each."""
     together, alone = as_branches(sample), one_by_one(sample)
     (shared,) = lmm([together])
@@ -66,17 +58,15 @@ def measure_sharing(lmm: RandomLlava, sample: LMMInputs, repeats: int) -> dict[s
     return compared(seconds, 'alone', 'shared', shared.attention_maps, single)
 
 
-def measure_decoding(preset: str, phrases: int, repeats: int, device: str) -> dict[str, dict[str, Any]]:
+def measure_decoding(ours: SAMRefiner, phrases: int, repeats: int) -> dict[str, dict[str, Any]]:
     """SAM on the masks of one image, all at once and phrase by phrase as the authors do.
 
     Under ``decode`` the decoder alone, under ``refine`` with the prompts before and the masks at image size after it,
     which are made of all phrases at once either way.
     """
-    torch.manual_seed(0)
-    ours, original = (refiner(arch=SAM[preset]).to(device).eval() for refiner in (SAMRefiner, LoopedSAM))
-    original.model = ours.model
     freeze(ours)
-    image = torch.randint(0, 256, (3, *IMAGE_SIZE), dtype=torch.uint8)
+    original, device = original_refiner(ours), ours.model.device
+    image = make_image(torch.Generator().manual_seed(0))
     coarse = torch.randn(phrases, 48, 64, device=device)
     # Texts of different length, as phrases have.
     text = [torch.randn(2 + i % TOKENS_PER_PHRASE, ours.embed_dim, device=device) for i in range(phrases)]

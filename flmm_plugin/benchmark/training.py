@@ -12,33 +12,23 @@ from torch import Tensor
 
 from flmm_plugin.benchmark.breakdown import break_down
 from flmm_plugin.benchmark.extract import circumstances, interleaved
+from flmm_plugin.benchmark.inputs import IMAGE_SIZE, make_image, make_text
 from flmm_plugin.benchmark.memory import growth
-from flmm_plugin.benchmark.original import EagerLlava, LoopedSAM
-from flmm_plugin.benchmark.presets import RandomLlava, grid_for, make_inputs, preset_for
-from flmm_plugin.benchmark.testing import IMAGE_SIZE, SAM
+from flmm_plugin.benchmark.original import original_model
+from flmm_plugin.benchmark.subject import Subject
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.flmm import FLMM
-from flmm_plugin.models.refiners import SAMRefiner
-from flmm_plugin.registry import MODELS
+from flmm_plugin.models.lmms import FrozenLMM
 
 BATCH = 8
 LOSS_TOLERANCE = 1e-4
-PAPER_UNET = dict(base_channels=64)
-MASK_HEADS = {
-    'tiny': dict(base_channels=4, num_stages=3, upsample_input=16),
-    'mid': PAPER_UNET,
-    'llava-1.5-7b': PAPER_UNET,
-    'llava-next-7b': PAPER_UNET,
-}
 
 
 def measure_training(
-    preset: str,
-    tokens: Sequence[int],
+    subject: Subject,
+    tokens: Sequence[int] | None = None,
     phrases: int = 6,
     repeats: int = 5,
-    device: str = 'cpu',
-    dtype: str = 'float32',
     batch: int = BATCH,
     steps: int = 0,
 ) -> dict[str, Any]:
@@ -57,17 +47,17 @@ def measure_training(
         UserError: when the two ways do not end up with the same losses.
     """
     found: dict[str, Any] = dict(train=[])
-    for length in tokens:
-        ours, original = build_models(preset, grid_for(length, phrases), device, getattr(torch, dtype))
-        images, samples = make_samples(length, phrases, batch)
-        step = measure_step(ours, original, images, samples, repeats, dtype)
+    for length in subject.lengths(tokens, phrases):
+        ours, original = build_models(subject, length, phrases)
+        images, samples = make_samples(ours.lmm, length, phrases, batch)
+        step = measure_step(ours, original, images, samples, repeats)
         found['train'].append(dict(tokens=length, **step))
         if steps > 0 and 'memory' not in found:
-            found['memory'] = dict(tokens=length, **train(ours, images, samples, steps, device))
+            found['memory'] = dict(tokens=length, **train(ours, images, samples, steps, subject.device))
         del ours, original
         gc.collect()  # models are tied to themselves by their hooks, and large ones have no room beside the next
-    about = dict(preset=preset, batch=batch, phrases=phrases, repeats=repeats, dtype=dtype)
-    return dict(**about, **circumstances(device), **found)
+    about = dict(**subject.about, batch=batch, phrases=phrases, repeats=repeats)
+    return dict(**about, **circumstances(subject.device), **found)
 
 
 def measure_step(
@@ -76,7 +66,6 @@ def measure_step(
     images: Sequence[Tensor],
     samples: Sequence[BaseDataElement],
     repeats: int,
-    dtype: str,
 ) -> dict[str, Any]:
     def step() -> dict[str, Tensor]:
         return losses_and_gradients(ours, images, samples)
@@ -88,7 +77,7 @@ def measure_step(
 
     difference = largest_difference(step(), single_steps())
     # Half precision rounds the two ways apart: there the difference is reported and not judged.
-    if dtype == 'float32' and difference > LOSS_TOLERANCE:
+    if ours.lmm.model.dtype == torch.float32 and difference > LOSS_TOLERANCE:
         raise UserError(
             f'the losses of the two ways differ by {difference:.1e}, more than {LOSS_TOLERANCE}: times of steps '
             'that do not compute the same say nothing'
@@ -117,42 +106,20 @@ def train(
     return growth(step, steps, device)
 
 
-def build_models(preset: str, grid: int, device: str, dtype: torch.dtype) -> tuple[FLMM, FLMM]:
+def build_models(subject: Subject, tokens: int, phrases: int) -> tuple[FLMM, FLMM]:
     """Ours, and one that computes the authors' way with the very same weights."""
-
-    def build(lmm: type[RandomLlava], refiner: type[SAMRefiner], device: str) -> Any:
-        config = dict(
-            type='FLMM',
-            lmm=dict(type=lmm, preset=dimensions, grid=grid, dtype=dtype, device=device),
-            mask_head=dict(type='UNetMaskHead', **MASK_HEADS[preset]),
-            refiner=dict(type=refiner, arch=SAM[preset]),
-            loss_mask=dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True),
-            loss_dice=dict(type='mmdet.DiceLoss', use_sigmoid=True, naive_dice=True, eps=1.0),
-        )
-        return MODELS.build(config).train()
-
-    dimensions = preset_for(preset, device)
-    ours = build(RandomLlava, SAMRefiner, device).to(device)
-    with torch.device('meta'):  # weights of its own would be thrown away
-        original = build(EagerLlava, LoopedSAM, 'meta')
-    original.lmm.model, original.sam.model = ours.lmm.model, ours.sam.model
-    for name in ('mask_head', 'text_proj', 'text_layer_weights'):
-        setattr(original, name, getattr(ours, name))
-    return ours, original
+    ours = subject.model(tokens, phrases).train()
+    return ours, original_model(ours)
 
 
-def make_samples(tokens: int, phrases: int, batch: int) -> tuple[list[Tensor], list[BaseDataElement]]:
+def make_samples(lmm: FrozenLMM, tokens: int, phrases: int, batch: int) -> tuple[list[Tensor], list[BaseDataElement]]:
     """Pictures of noise, each with a text of ``tokens`` tokens in all and a random mask for each phrase."""
-    inputs = make_inputs(tokens, phrases)
-    columns = inputs.grids[0].columns
-    one_token = torch.ones(tokens, dtype=torch.bool)
-    one_token[columns[1:]] = False
+    input_ids, phrase_ids = make_text(lmm, tokens, phrases)
     generator = torch.Generator().manual_seed(0)
     images, samples = [], []
     for _ in range(batch):
-        images.append(torch.randint(0, 256, (3, *IMAGE_SIZE), dtype=torch.uint8, generator=generator))
-        text = dict(input_ids=inputs.input_ids[one_token], phrase_ids=inputs.phrase_ids[one_token])
-        sample = BaseDataElement(metainfo=text)
+        images.append(make_image(generator))
+        sample = BaseDataElement(metainfo=dict(input_ids=input_ids, phrase_ids=phrase_ids))
         sample.gt_instances = InstanceData(masks=torch.rand(phrases, *IMAGE_SIZE, generator=generator) > 0.5)
         samples.append(sample)
     return images, samples

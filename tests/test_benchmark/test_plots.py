@@ -46,6 +46,12 @@ def test_label_says_what_memory_is_on_a_gpu() -> None:
     assert 'tensors on the GPU' in draw_costs(result('cuda')).axes[1].get_title()
 
 
+def test_title_names_what_was_measured() -> None:
+    assert draw_costs(result()).get_suptitle().startswith('mid, float32, 6 phrases')
+    of_config = {name: value for name, value in result().items() if name != 'preset'}
+    assert draw_costs(dict(of_config, config='configs/a/b.py')).get_suptitle().startswith('b, float32')
+
+
 def test_picture_is_written(tmp_path: Path) -> None:
     path = tmp_path / 'new' / 'costs.png'
     plot_costs(result(), path)

@@ -10,7 +10,9 @@ import torch
 from flmm_plugin.benchmark.chatting import measure_chat
 from flmm_plugin.benchmark.extract import extract
 from flmm_plugin.benchmark.forward import captured, eager
-from flmm_plugin.benchmark.presets import PRESETS, Preset, RandomLlava, grid_for, make_inputs, preset_for
+from flmm_plugin.benchmark.inputs import make_inputs
+from flmm_plugin.benchmark.presets import PRESETS, Preset, RandomLlava, grid_for, preset_for
+from flmm_plugin.benchmark.subject import PresetSubject
 from flmm_plugin.benchmark.testing import measure_testing
 from flmm_plugin.benchmark.training import build_models, measure_training
 from flmm_plugin.errors import UserError
@@ -37,13 +39,14 @@ def test_large_language_models_have_their_true_dimensions(name: str, billions: f
 @pytest.mark.parametrize('name', LARGE)
 def test_large_presets_have_the_papers_mask_head_and_sam(name: str) -> None:
     with torch.device('meta'):
-        models = build_models(name, 24, 'meta', torch.bfloat16)
+        models = build_models(PresetSubject(name, device='meta'), 700, 6)
     for model in models:
         assert model.sam is not None
         assert sum(p.numel() for p in model.sam.parameters()) / 1e6 == pytest.approx(312.3, abs=0.1)  # SAM ViT-L
         first = next(model.mask_head.parameters())
         assert first.shape == (64, 1024, 3, 3) and first.dtype == torch.float32
-    assert models[0].lmm.model is models[1].lmm.model
+    ours, original = (list(model.parameters()) for model in models)
+    assert all(mine is theirs for mine, theirs in zip(ours, original, strict=True))
 
 
 def test_what_a_preset_is_measured_in() -> None:
@@ -59,7 +62,7 @@ def test_what_a_preset_is_measured_in() -> None:
 @pytest.mark.parametrize('measure', [extract, measure_training, measure_testing, measure_chat])
 def test_large_presets_are_refused_on_a_cpu(measure: Callable[..., object], name: str) -> None:
     with pytest.raises(UserError, match=rf'{name} needs a GPU .*--device cuda.* tiny and mid$'):
-        measure(name, [700], device='cpu')
+        measure(PresetSubject(name), [700])
 
 
 @pytest.mark.parametrize('device', DEVICES)
@@ -72,7 +75,7 @@ def test_weights_made_in_place(device: str, dtype: torch.dtype, tolerance: float
         assert parameter.isfinite().all()
     for name, parameter in find_decoder(lmm.model, lmm.config.text_config).named_parameters():
         assert name.endswith('norm.weight') or parameter.float().std().item() == pytest.approx(0.02, rel=0.1)
-    sample = make_inputs(120, 3)
+    sample = make_inputs(lmm, 120, 3)
     ours, theirs = captured(lmm, sample).maps, eager(lmm, sample).maps
     assert ours is not None and theirs is not None
     torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=0)

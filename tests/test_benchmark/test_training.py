@@ -6,17 +6,19 @@ import pytest
 import torch
 
 from flmm_plugin.benchmark import training
-from flmm_plugin.benchmark.presets import grid_for
+from flmm_plugin.benchmark.subject import PresetSubject
 from flmm_plugin.benchmark.training import build_models, losses_and_gradients, make_samples, measure_training, table
 from flmm_plugin.errors import UserError
+from tests.test_benchmark.conftest import WriteConfig
 
+TINY = PresetSubject('tiny')
 PARTS = ['data', 'LMM', 'U-Net', 'SAM encoder', 'SAM decoder', 'losses', 'backward', 'rest']
 
 
 def test_both_ways_have_the_same_losses_and_gradients() -> None:
     torch.manual_seed(0)
-    ours, original = build_models('tiny', grid_for(120, 3), 'cpu', torch.float32)
-    images, samples = make_samples(120, 3, batch=2)
+    ours, original = build_models(TINY, 120, 3)
+    images, samples = make_samples(ours.lmm, 120, 3, batch=2)
     assert not torch.equal(images[0], images[1])
     losses = losses_and_gradients(ours, images, samples)
     gradients = {name: p.grad.clone() for name, p in ours.named_parameters() if p.grad is not None}
@@ -35,7 +37,7 @@ def test_both_ways_have_the_same_losses_and_gradients() -> None:
 
 
 def test_result_says_what_was_measured() -> None:
-    result = measure_training('tiny', [120], phrases=2, repeats=1, batch=2)
+    result = measure_training(TINY, [120], phrases=2, repeats=1, batch=2)
     (row,) = result['train']
     assert 'memory' not in result
     assert result['batch'] == 2 and row['tokens'] == 120 and row['max_difference'] < 1e-4
@@ -46,17 +48,17 @@ def test_result_says_what_was_measured() -> None:
     assert len(table(result).splitlines()) == 3 + 3 + len(PARTS)
 
 
-def test_the_original_has_no_weights_of_its_own() -> None:
-    ours, original = build_models('tiny', grid_for(60, 1), 'cpu', torch.float32)
-    shared = {id(parameter) for parameter in ours.parameters()}
-    assert {id(parameter) for parameter in original.parameters()} == shared
-    assert {tensor.device.type for tensor in (*original.parameters(), *original.buffers())} == {'cpu'}
+def test_model_without_a_refiner(write_config: WriteConfig) -> None:
+    result = measure_training(write_config(refiner=None), phrases=2, repeats=1, batch=2)
+    (row,) = result['train']
+    assert row['max_difference'] < 1e-4
+    assert list(row['breakdown']) == [part for part in PARTS if not part.startswith('SAM')]
 
 
 def test_memory_of_further_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     updates = []
     monkeypatch.setattr(torch.optim.AdamW, 'step', lambda self: updates.append(len(self.param_groups[0]['params'])))
-    result = measure_training('tiny', [60, 61], phrases=1, repeats=1, batch=1, steps=4)
+    result = measure_training(TINY, [60, 61], phrases=1, repeats=1, batch=1, steps=4)
     assert len(updates) == 4 and updates[0] > 10
     assert [row['tokens'] for row in result['train']] == [60, 61]
     memory = result['memory']
@@ -68,4 +70,4 @@ def test_memory_of_further_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ways_that_differ_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, 'LOSS_TOLERANCE', -1.0)
     with pytest.raises(UserError, match='losses of the two ways differ'):
-        measure_training('tiny', [60], phrases=1, repeats=1, batch=1)
+        measure_training(TINY, [60], phrases=1, repeats=1, batch=1)
