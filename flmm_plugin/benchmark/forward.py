@@ -44,8 +44,11 @@ def attention_of(lmm: FrozenLMM, name: str) -> Iterator[None]:
 @torch.no_grad()
 def bare(lmm: FrozenLMM, sample: LMMInputs) -> Kept:
     """The forward pass alone, on transformers' own SDPA."""
+    inputs = lmm.collate([sample])
+    # As processors give it. Without one transformers looks for packed texts and takes the slower kernels with a mask.
+    attention_mask = torch.ones_like(inputs['input_ids'])
     with attention_of(lmm, 'sdpa'):
-        lmm.model(**lmm.collate([sample]), use_cache=False, **last_logits_only(lmm.model))
+        lmm.model(**inputs, attention_mask=attention_mask, use_cache=False, **last_logits_only(lmm.model))
     return Kept(0)
 
 

@@ -21,6 +21,11 @@ from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+try:
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
+except ImportError:  # before 4.53 the modelling code builds its masks itself
+    sdpa_mask = None
+
 # transformers picks kernels and checks by substring: it must contain "sdpa", and neither "flash" nor "/".
 ATTENTION_NAME = 'flmm_sdpa'
 
@@ -49,11 +54,13 @@ class AttentionSelection:
 class AttentionCapture:
     """What the layers reported: ``layers[l][b]`` is (P, K, C) fp32.
 
-    ``heads``: for each layer the (K,) int64 heads that are kept, or None to keep all.
+    ``heads``: for each layer the (K,) int64 heads that are kept, or None to keep all. ``unmasked``: masks are ignored,
+    see :func:`select_attention`.
     """
 
     selections: Sequence[AttentionSelection]
     heads: Mapping[int, Tensor] | None = None
+    unmasked: bool = False
     layers: dict[int, list[Tensor]] = field(default_factory=dict)
 
     def maps(self, sample: int) -> Tensor:
@@ -71,7 +78,10 @@ _active: ContextVar[AttentionCapture | None] = ContextVar('flmm_attention_captur
 
 @contextmanager
 def select_attention(
-    selections: Sequence[AttentionSelection], num_layers: int, heads: Mapping[int, Tensor] | None = None
+    selections: Sequence[AttentionSelection],
+    num_layers: int,
+    heads: Mapping[int, Tensor] | None = None,
+    unmasked: bool = False,
 ) -> Iterator[AttentionCapture]:
     """Capture the selected attention of the forward pass run inside the block.
 
@@ -79,11 +89,13 @@ def select_attention(
         selections: one entry a sample of the batch.
         num_layers: how many attention layers must report.
         heads: for each layer the (K,) int64 heads to keep, all by default.
+        unmasked: all tokens attend causally and only padding on the right is to be hidden, which no token that counts
+            sees anyway. Masks that transformers makes are ignored: with one, the kernels compute the hidden half too.
 
     Raises:
         RuntimeError: when the block ends and a layer did not report.
     """
-    capture = AttentionCapture(selections, heads)
+    capture = AttentionCapture(selections, heads, unmasked)
     token = _active.set(capture)
     try:
         yield capture
@@ -164,6 +176,8 @@ def capturing_sdpa(
                 raise NotImplementedError(f'attention with {name} cannot be captured exactly')
         if len(query) != len(capture.selections):
             raise ValueError(f'{len(capture.selections)} selections for a batch of {len(query)} samples')
+        if capture.unmasked:
+            attention_mask = None
         causal = getattr(module, 'is_causal', True) if is_causal is None else is_causal
         masks = [None] * len(query) if attention_mask is None else attention_mask.expand(len(query), -1, -1, -1)
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
@@ -180,18 +194,21 @@ def capturing_sdpa(
     )
 
 
+def capturing_mask(*args: Any, **kwargs: Any) -> Tensor | None:
+    """The mask function registered with transformers: SDPA's, but none where the active capture ignores it."""
+    capture = _active.get()
+    return None if capture is not None and capture.unmasked else sdpa_mask(*args, **kwargs)
+
+
 def register_attention() -> None:
     """Make :data:`ATTENTION_NAME` known to transformers (4.48 to 5.x); called on import."""
     if isinstance(ALL_ATTENTION_FUNCTIONS, dict):  # up to 4.50
         ALL_ATTENTION_FUNCTIONS[ATTENTION_NAME] = capturing_sdpa
     else:
         ALL_ATTENTION_FUNCTIONS.register(ATTENTION_NAME, capturing_sdpa)
-    try:
-        from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
-    except ImportError:  # before 4.53 the modelling code builds its masks itself
-        return
-    # Without it the mask of an unknown attention function silently becomes None.
-    ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION_NAME, sdpa_mask)
+    if sdpa_mask is not None:
+        # Without it the mask of an unknown attention function silently becomes None.
+        ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION_NAME, capturing_mask)
 
 
 register_attention()

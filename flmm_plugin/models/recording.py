@@ -27,6 +27,7 @@ def record_outputs(
     cached: int = 0,
     all_tokens: bool = False,
     heads: Mapping[int, Tensor] | None = None,
+    unmasked: bool = False,
 ) -> Iterator[list[LMMOutputs]]:
     """Fill the list with what the forward pass inside the block shows, once it is over.
 
@@ -35,7 +36,7 @@ def record_outputs(
         samples: the batch, whole.
         cached: how many tokens the forward pass leaves out at the beginning, because it has their keys and values.
         all_tokens: keep the hidden states of every token that passes, not of the phrases' alone.
-        heads: for each layer the (K,) int64 attention heads that are kept, all by default.
+        heads, unmasked: see :func:`select_attention`.
     """
     config, device = model.config.text_config, model.device
     outputs: list[LMMOutputs] = []
@@ -51,7 +52,7 @@ def record_outputs(
     kept = [torch.arange(cached, len(s.input_ids)) if all_tokens else s.phrase_rows for s in samples]
     rows = [(positions - cached).to(device) for positions in kept]
     with (
-        select_attention(selections, config.num_hidden_layers, heads) as attention,
+        select_attention(selections, config.num_hidden_layers, heads, unmasked) as attention,
         record_hidden_states(model, config, rows) as hidden_states,
         skip_unread_rows(model, config, rows),
     ):

@@ -51,6 +51,8 @@ class FrozenLMM(nn.Module):
     """
 
     num_grids = 1
+    #: An adapter of an LMM whose image tokens see one another says False.
+    causal = True
     heads: tuple[int, ...] | None = None
     map_cache: OutputCache | None = None
 
@@ -183,10 +185,15 @@ class FrozenLMM(nn.Module):
             return [self._forward_branches(sample, all_tokens) for sample in samples]
         read: list[LMMOutputs] = []
         for part in split_batch(samples, self.hidden_size, self.device):
-            with self._record(part, all_tokens=all_tokens) as outputs:
+            with self._record(part, all_tokens=all_tokens, unmasked=self._needs_no_mask(part)) as outputs:
                 self.model(**self.collate(part), use_cache=False, **last_logits_only(self.model))
             read += outputs
         return read
+
+    def _needs_no_mask(self, samples: Sequence[LMMInputs]) -> bool:
+        """Right-padded texts under causal attention, no token of which is out of reach of a sliding window."""
+        window = getattr(self.config.text_config, 'sliding_window', None)
+        return self.causal and (window is None or max(len(sample.input_ids) for sample in samples) < window)
 
     def _record(self, samples: Sequence[LMMInputs], **options: Any) -> AbstractContextManager[list[LMMOutputs]]:
         heads = None if self.heads is None else heads_by_layer(self.heads, self.num_layers, self.num_heads)

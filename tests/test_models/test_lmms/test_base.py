@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.hidden_states import find_decoder
-from flmm_plugin.models.lmms import FrozenLMM
+from flmm_plugin.models.lmms import FrozenLMM, base
 from flmm_plugin.models.lmms.batching import split_batch
 from flmm_plugin.registry import MODELS
 from flmm_plugin.structures import LMMInputs, Region, Segment
@@ -191,6 +191,23 @@ def embeddings(lmm: FrozenLMM, inputs: LMMInputs) -> torch.Tensor:
         lmm.model(**lmm.collate([inputs]))
     handle.remove()
     return seen[0]
+
+
+@pytest.mark.parametrize(
+    'window, causal, expected', [(None, True, True), (9999, True, True), (20, True, False), (None, False, False)]
+)
+def test_masks_are_left_out_where_causality_is_all_they_say(
+    lmm: FrozenLMM, monkeypatch: pytest.MonkeyPatch, window: int | None, causal: bool, expected: bool
+) -> None:
+    """Not where a window slides over the tokens, or where an adapter says that image tokens see each other."""
+    lmm.config.text_config.sliding_window, lmm.causal = window, causal
+    asked: list[bool] = []
+    record = base.record_outputs
+    monkeypatch.setattr(
+        base, 'record_outputs', lambda *args, **kwargs: asked.append(kwargs['unmasked']) or record(*args, **kwargs)
+    )
+    lmm([lmm.prepare(random_image(40, 60), 'describe', SEGMENTS)])
+    assert asked == [expected]
 
 
 def test_a_cpu_reads_as_many_samples_at_once_as_its_cache_holds() -> None:
