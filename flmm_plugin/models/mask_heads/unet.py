@@ -7,6 +7,8 @@ the parameter names; the modules below exist to have these names. Shape shorthan
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -47,14 +49,16 @@ class Double(nn.Module):
 
 
 class InterpConv(nn.Module):
-    """Up-sampling, then a 1x1 convolution."""
+    """Up-sampling and a 1x1 convolution, which may come first: each mixes what the other leaves alone."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.interp_upsample = nn.Sequential(Double(), ConvNormReLU(in_channels, out_channels, kernel_size=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.interp_upsample(x)
+        double, block = cast(Iterable[Any], self.interp_upsample)
+        # A quarter of the pixels to convolve, and half the channels to up-sample.
+        return F.relu(block.gn(double(block.conv(x))))
 
 
 class UpBlock(nn.Module):
