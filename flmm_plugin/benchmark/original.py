@@ -47,6 +47,7 @@ def copy_sharing(model: Module) -> Module:
 def decompose(refiner: Any) -> None:
     """Let a :class:`SAMRefiner` compute as segment-anything does."""
     refiner.decode = partial(decode_one_by_one, refiner)
+    refiner.image_masks = partial(postprocess, refiner)
     for module in refiner.model.image_encoder.modules():
         if isinstance(module, FusedAttention):
             module.__class__ = Attention
@@ -58,10 +59,19 @@ def read_eagerly(lmm: FrozenLMM, samples: Sequence[LMMInputs]) -> list[LMMOutput
     return [eager_outputs(lmm, sample)[0] for sample in samples]
 
 
+def postprocess(refiner: SAMRefiner, logits: Tensor, input_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """In place of :meth:`SAMRefiner.image_masks`."""
+    return refiner.model.postprocess_masks(logits[:, None].float(), input_size, size)[:, 0]
+
+
 def decode_one_by_one(
-    refiner: SAMRefiner, features: Sequence[Tensor], dense: Tensor, prompts: Sequence[Tensor]
+    refiner: SAMRefiner,
+    features: Sequence[Tensor],
+    dense: Tensor,
+    prompts: Sequence[Tensor],
+    part: tuple[int, int] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """In place of :meth:`SAMRefiner.decode`."""
+    """In place of :meth:`SAMRefiner.decode`, for the whole of the features."""
     singles = [
         refiner.model.mask_decoder(
             image_embeddings=own,

@@ -6,7 +6,7 @@ the attention, prompts are projected where there are pixels in their place (see 
 that is wanted is computed, and pixels stay rows of a matrix until the mask is there, so that transposed convolutions
 whose kernels do not overlap are matrix products.
 
-Shape shorthand: P phrases, N prompts, D prompt width, (h, w) size of SAM's features.
+Shape shorthand: P phrases, N prompts, D prompt width, (h, w) size of SAM's features, (r, c) of a part of them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from flmm_plugin.models.refiners.pixel_attention import add_from_prompts, attend, attend_to_pixels
+from flmm_plugin.structures import size_of
 
 #: Of the features of phrases that are decoded together: two of SAM's own. Larger tensors are given back to the system
 #: and cost its clearing of their pages each time.
@@ -29,20 +30,27 @@ CPU_CHUNK_BYTES = 8 * 2**20
 
 
 def decode_prompts(
-    decoder: MaskDecoder, features: Sequence[Tensor], position: Tensor, dense: Tensor, prompts: Sequence[Tensor]
+    decoder: MaskDecoder,
+    features: Sequence[Tensor],
+    position: Tensor,
+    dense: Tensor,
+    prompts: Sequence[Tensor],
+    part: tuple[int, int] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Mask logits (P, 4h, 4w) and predicted IoU (P,) of phrases that differ in their images and numbers of prompts.
+    """Mask logits (P, 4r, 4c) and predicted IoU (P,) of phrases that differ in their images and numbers of prompts.
 
     Args:
         features: for each phrase those of its image, (1, D, h, w).
         position, dense: see :func:`decode_masks`.
         prompts: for each phrase (N, D), N may differ.
+        part: (r, c) the upper left part of the features for which masks are wanted; all of them, (h, w), by default.
     """
+    part = part or size_of(dense)
     size = _at_once(dense)
     # Split at once: the gradient of every slice would be as large as the whole.
     parts = [
-        decode_masks(decoder, _images(features[i : i + size]), position, part, *_pad(prompts[i : i + size], part))
-        for i, part in zip(range(0, len(dense), size), dense.split(size), strict=True)
+        decode_masks(decoder, _images(features[i : i + size]), position, own, *_pad(prompts[i : i + size], own), part)
+        for i, own in zip(range(0, len(dense), size), dense.split(size), strict=True)
     ]
     logits, scores = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     return logits, scores
@@ -71,9 +79,15 @@ def _pad(prompts: Sequence[Tensor], like: Tensor) -> tuple[Tensor, Tensor | None
 
 
 def decode_masks(
-    decoder: MaskDecoder, features: Tensor, position: Tensor, dense: Tensor, prompts: Tensor, present: Tensor | None
+    decoder: MaskDecoder,
+    features: Tensor,
+    position: Tensor,
+    dense: Tensor,
+    prompts: Tensor,
+    present: Tensor | None,
+    part: tuple[int, int],
 ) -> tuple[Tensor, Tensor]:
-    """Mask logits (P, 4h, 4w) and predicted IoU (P,).
+    """Mask logits (P, 4r, 4c) and predicted IoU (P,).
 
     Args:
         features: (P, D, h, w), each phrase's image, or (1, D, h, w) where there is but one.
@@ -81,6 +95,7 @@ def decode_masks(
         dense: (P, D, h, w) embeddings of the mask prompts.
         prompts: (P, N, D) embeddings of boxes and text.
         present: (P, N) bool, False where a prompt only pads; None if none does.
+        part: (r, c), see :func:`decode_prompts`.
     """
     outputs = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).to(prompts)
     tokens = torch.cat([outputs.expand(len(prompts), -1, -1), prompts], dim=1)
@@ -94,7 +109,8 @@ def decode_masks(
     # In training the others get gradients of zero, as in the original, so that weight decay finds them as there.
     kernels = torch.stack([network(mask_token) for network in networks])[0]
     scores = decoder.iou_prediction_head(score_token)[:, 0]
-    return _masks(decoder.output_upscaling, pixels, kernels, dense.shape[-2:]), scores
+    pixels = pixels.unflatten(1, dense.shape[-2:])[:, : part[0], : part[1]]
+    return _masks(decoder.output_upscaling, pixels, kernels), scores
 
 
 def _two_way(
@@ -125,14 +141,15 @@ def _two_way(
     return (score_token, mask_token), pixels
 
 
-def _masks(upscaling: nn.Sequential, pixels: Tensor, kernels: Tensor, size: torch.Size) -> Tensor:
-    """(P, 4h, 4w): pixels spread to twice the size twice, then weighed by each phrase's kernel."""
+def _masks(upscaling: nn.Sequential, pixels: Tensor, kernels: Tensor) -> Tensor:
+    """(P, 4r, 4c): pixels (P, r, c, D) spread to twice the size twice, then weighed by each phrase's kernel."""
     first, norm, activation, second, last_activation = cast(Iterable[Any], upscaling)
     spread = F.layer_norm(_spread(first, pixels), norm.weight.shape, norm.weight, norm.bias, norm.eps)
     spread = last_activation(_spread(second, activation(spread)))
-    masks = (spread.flatten(1, -2) @ kernels.to(spread)[:, :, None]).view(spread.shape[:-1])
-    # (h * w, 2, 2, 2, 2): row and column within a pixel, then within a quarter of it.
-    return masks.unflatten(1, tuple(size)).permute(0, 1, 3, 5, 2, 4, 6).flatten(4).flatten(1, 3)
+    # Not a matrix product: PyTorch's with a single column took twice the time on a CPU.
+    masks = (spread * kernels.to(spread)[:, None, None, None, None, None, None]).sum(dim=-1)
+    # (r, c, 2, 2, 2, 2): row and column within a pixel, then within a quarter of it.
+    return masks.permute(0, 1, 3, 5, 2, 4, 6).flatten(4).flatten(1, 3)
 
 
 def _spread(convolution: nn.ConvTranspose2d, pixels: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from segment_anything.modeling.image_encoder import Attention, ImageEncoderViT, 
 from torch import Tensor
 
 #: Of the relative positions that are laid out at once: a CPU's cache must hold them.
-CPU_CHUNK_BYTES = 2**20
+CPU_CHUNK_BYTES = 4 * 2**20
 
 
 class FusedAttention(Attention):

@@ -10,7 +10,6 @@ from hashlib import blake2b
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor, nn
 
@@ -20,6 +19,7 @@ from flmm_plugin.models.frozen import freeze, weights_hash
 from flmm_plugin.models.refiners.boxes import mask_boxes, upsample_masks
 from flmm_plugin.models.refiners.decoding import decode_prompts
 from flmm_plugin.models.refiners.feature_cache import FeatureCache
+from flmm_plugin.models.refiners.resizing import lay_on_square, needed, spread_over_image
 from flmm_plugin.models.refiners.sam_arch import build_sam
 from flmm_plugin.registry import MODELS
 from flmm_plugin.structures import size_of
@@ -119,9 +119,9 @@ class SAMRefiner(nn.Module):
             prompts = [torch.cat([p, tokens.to(p)]) for p, tokens in zip(prompts, words, strict=True)]
         counts = [len(logits) for logits in coarse_logits]
         owners = [one for one, count in zip(features, counts, strict=True) for _ in range(count)]
-        logits, scores = self.decode(owners, dense, prompts)
+        logits, scores = self.decode(owners, dense, prompts, self._part(input_sizes))
         return [
-            (self.model.postprocess_masks(own[:, None].float(), input_size, size)[:, 0], own_scores)
+            (self.image_masks(own, input_size, size), own_scores)
             for own, own_scores, input_size, size in zip(
                 logits.split(counts), scores.split(counts), input_sizes, sizes, strict=True
             )
@@ -182,12 +182,19 @@ class SAMRefiner(nn.Module):
 
     def mask_prompts(self, logits: Tensor, input_size: tuple[int, int]) -> Tensor:
         """Logits laid on SAM's square input, outside the image as surely background as the lowest of them."""
-        side = self.model.image_encoder.img_size
-        resized = F.interpolate(logits[:, None].float(), size=input_size, mode='bilinear')
-        # Not F.pad, whose value is a number of the host's: fetching it from a GPU would wait for all that runs there.
-        padded = logits.detach().float().min().clamp(max=-1.0).repeat(len(logits), 1, side, side)
-        padded[..., : input_size[0], : input_size[1]] = resized
-        return F.interpolate(padded, size=self.model.prompt_encoder.mask_input_size, mode='bilinear')
+        side, prompt_size = self.model.image_encoder.img_size, self.model.prompt_encoder.mask_input_size
+        return lay_on_square(logits, input_size, side, prompt_size)
+
+    def image_masks(self, logits: Tensor, input_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
+        """The decoder's logits, of the part that the image needs at least, at the image's size: (P, H, W) fp32."""
+        whole, side = self.model.prompt_encoder.mask_input_size, self.model.image_encoder.img_size
+        return spread_over_image(logits, whole, side, input_size, size)
+
+    def _part(self, input_sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+        """The rows and columns of the features in which all images of these sizes lie; masks are 4 times as fine."""
+        whole, side = self.model.prompt_encoder.mask_input_size, self.model.image_encoder.img_size
+        heights, widths = zip(*(needed(size, side, whole) for size in input_sizes), strict=True)
+        return -(-max(heights) // 4), -(-max(widths) // 4)
 
     def boxes(self, logits: Tensor, size: tuple[int, int], input_size: tuple[int, int]) -> Tensor:
         """(P, 4) boxes x0, y0, x1, y1 around the masks in SAM's input; the whole image for an empty mask."""
@@ -195,13 +202,20 @@ class SAMRefiner(nn.Module):
         scale = boxes.new_tensor([input_size[1] / size[1], input_size[0] / size[0]])
         return boxes * scale.repeat(2)
 
-    def decode(self, features: Sequence[Tensor], dense: Tensor, prompts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Low-resolution logits (P, h, w) and predicted IoU (P,).
+    def decode(
+        self,
+        features: Sequence[Tensor],
+        dense: Tensor,
+        prompts: Sequence[Tensor],
+        part: tuple[int, int] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Low-resolution logits (P, 4r, 4c) and predicted IoU (P,).
 
         Args:
             features: for each phrase those of its image, (1, D, S / patch, S / patch).
             dense: (P, D, S / patch, S / patch) embeddings of the mask prompts.
             prompts: for each phrase (N, D) embeddings of box and text, N may differ.
+            part: (r, c), the upper left part of the features for which logits are wanted, all of them by default.
         """
         position = self.model.prompt_encoder.get_dense_pe()
-        return decode_prompts(self.model.mask_decoder, features, position, dense, prompts)
+        return decode_prompts(self.model.mask_decoder, features, position, dense, prompts, part)

@@ -59,6 +59,15 @@ def test_equals_segment_anything_one_by_one(chunk_bytes: int, heads: int, monkey
     torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
 
 
+def test_part_of_the_masks() -> None:
+    sam, features, dense, prompts = tensors()
+    whole, scores = sam.decode(features, dense, prompts)
+    part, same_scores = sam.decode(features, dense, prompts, (5, 7))
+    assert part.shape == (len(LENGTHS), 20, 28) and whole.shape == (len(LENGTHS), 32, 32)
+    torch.testing.assert_close(part, whole[:, :20, :28], atol=1e-6, rtol=1e-6)
+    assert torch.equal(scores, same_scores)
+
+
 def test_images_do_not_mix() -> None:
     sam, features, dense, prompts = tensors()
     logits, _ = sam.decode(features, dense, prompts)

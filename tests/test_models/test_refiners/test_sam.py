@@ -76,8 +76,8 @@ def test_mask_prompt_is_background_outside_the_image() -> None:
     sam = refiner()
     prompt = sam.mask_prompts(torch.full((1, 20, 30), 2.0), sam.input_size(random_image(*SIZE)))
     assert prompt.shape == (1, 1, 32, 32)
-    assert prompt[0, 0, :21].eq(2).all()
-    assert prompt[0, 0, 22:].eq(-1).all()
+    torch.testing.assert_close(prompt[0, 0, :21], torch.full((21, 32), 2.0))
+    torch.testing.assert_close(prompt[0, 0, 22:], torch.full((10, 32), -1.0))
 
 
 def test_gradients_pass_through_the_mask_prompt_only() -> None:
