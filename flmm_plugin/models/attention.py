@@ -52,25 +52,52 @@ class AttentionSelection:
 
 @dataclass
 class AttentionCapture:
-    """What the layers reported: ``layers[l][b]`` is (P, K, C) fp32.
+    """What the layers reported: ``kept[b]`` is (P, K of all layers, C) fp32.
 
-    ``heads``: for each layer the (K,) int64 heads that are kept, or None to keep all. ``unmasked``: masks are ignored,
-    see :func:`select_attention`.
+    ``num_heads``: of a layer; where it is not given, the first report tells. ``heads``, ``unmasked``: see
+    :func:`select_attention`.
     """
 
     selections: Sequence[AttentionSelection]
+    num_layers: int
+    num_heads: int | None = None
     heads: Mapping[int, Tensor] | None = None
     unmasked: bool = False
-    layers: dict[int, list[Tensor]] = field(default_factory=dict)
+    reported: set[int] = field(default_factory=set)
+    kept: list[Tensor] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # Before the pass: in among its large tensors, what stays of each layer would hold up the memory they leave.
+        if self.num_heads is not None or self.heads is not None:
+            self.allocate()
+
+    def allocate(self) -> None:
+        total = sum(self.heads_before(self.num_layers))
+        self.kept = [
+            torch.empty(one.num_phrases, total, len(one.columns), device=one.columns.device) for one in self.selections
+        ]
+
+    def heads_before(self, layer: int) -> list[int]:
+        """How many heads each layer before this one keeps."""
+        if self.heads is not None:
+            return [len(self.heads[index]) for index in range(layer)]
+        assert self.num_heads is not None
+        return [self.num_heads] * layer
 
     def maps(self, sample: int) -> Tensor:
         """(P, heads kept in all layers, C) fp32 attention of one sample, averaged over the tokens of each phrase."""
-        return torch.cat([self.layers[layer][sample] for layer in sorted(self.layers)], dim=1)
+        return self.kept[sample]
 
     def report(self, layer: int, maps: list[Tensor]) -> None:
-        if layer in self.layers:
+        if layer in self.reported:
             raise RuntimeError(f'layer {layer} reported its attention twice: run one forward pass per capture')
-        self.layers[layer] = maps
+        if not self.kept:
+            self.num_heads = maps[0].shape[1]
+            self.allocate()
+        self.reported.add(layer)
+        first = sum(self.heads_before(layer))
+        for kept, own in zip(self.kept, maps, strict=True):
+            kept[:, first : first + own.shape[1]] = own
 
 
 _active: ContextVar[AttentionCapture | None] = ContextVar('flmm_attention_capture', default=None)
@@ -82,6 +109,7 @@ def select_attention(
     num_layers: int,
     heads: Mapping[int, Tensor] | None = None,
     unmasked: bool = False,
+    num_heads: int | None = None,
 ) -> Iterator[AttentionCapture]:
     """Capture the selected attention of the forward pass run inside the block.
 
@@ -91,17 +119,18 @@ def select_attention(
         heads: for each layer the (K,) int64 heads to keep, all by default.
         unmasked: all tokens attend causally and only padding on the right is to be hidden, which no token that counts
             sees anyway. Masks that transformers makes are ignored: with one, the kernels compute the hidden half too.
+        num_heads: attention heads of a layer; what is kept is then allocated before the pass.
 
     Raises:
         RuntimeError: when the block ends and a layer did not report.
     """
-    capture = AttentionCapture(selections, heads, unmasked)
+    capture = AttentionCapture(selections, num_layers, num_heads, heads, unmasked)
     token = _active.set(capture)
     try:
         yield capture
     finally:
         _active.reset(token)
-    missing = sorted(set(range(num_layers)) - set(capture.layers))
+    missing = sorted(set(range(num_layers)) - capture.reported)
     if missing:
         raise RuntimeError(
             f'attention layers {missing} of {num_layers} did not report: this LMM does not route them through '

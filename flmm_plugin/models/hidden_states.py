@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 
 @dataclass
 class HiddenStates:
-    """``layers[l][b]``: (T, D) of layer ``l`` and sample ``b``, for the rows asked for."""
+    """``kept[b]``: (L, T, D) of sample ``b``, for the ``rows`` asked for; layers are added one after the other."""
 
     rows: Sequence[Tensor]
-    layers: list[list[Tensor]] = field(default_factory=list)
+    kept: list[Tensor]
+    layers: int = 0
 
     def add(self, states: Tensor) -> None:
-        self.layers.append([states[b, rows.to(states.device)] for b, rows in enumerate(self.rows)])
+        for b, (rows, kept) in enumerate(zip(self.rows, self.kept, strict=True)):
+            kept[self.layers] = states[b, rows.to(states.device)]
+        self.layers += 1
 
     def stacked(self, sample: int) -> Tensor:
         """(L, T, D)"""
-        return torch.stack([layer[sample] for layer in self.layers])
+        return self.kept[sample]
 
 
 def find_decoder(model: nn.Module, text_config: Any) -> nn.Module:
@@ -43,7 +45,9 @@ def record_hidden_states(model: nn.Module, text_config: Any, rows: Sequence[Tens
     As there, the last entry is the final norm's output, the others are the layers' own.
     """
     decoder: Any = find_decoder(model, text_config)
-    recorded = HiddenStates(rows)
+    like, layers = decoder.norm.weight, len(decoder.layers)
+    # Before the pass: in among its large tensors, what stays of each layer would hold up the memory they leave.
+    recorded = HiddenStates(rows, [like.new_empty(layers, len(own), text_config.hidden_size) for own in rows])
 
     def hook(module: nn.Module, args: Any, output: Any) -> None:
         recorded.add(output[0] if isinstance(output, tuple) else output)

@@ -52,7 +52,9 @@ def record_outputs(
     kept = [torch.arange(cached, len(s.input_ids)) if all_tokens else s.phrase_rows for s in samples]
     rows = [(positions - cached).to(device) for positions in kept]
     with (
-        select_attention(selections, config.num_hidden_layers, heads, unmasked) as attention,
+        select_attention(
+            selections, config.num_hidden_layers, heads, unmasked, config.num_attention_heads
+        ) as attention,
         record_hidden_states(model, config, rows) as hidden_states,
         skip_unread_rows(model, config, rows),
     ):
