@@ -13,6 +13,9 @@ step goes. Weights are not updated. `--steps` trains on, with updates, and says 
 `test`: independent expressions of an image, which share one pass of the LMM over it, against a pass for each; and SAM's
 decoder on all masks at once, against one by one.
 
+`epoch`: an epoch of training on a config's own training set with the maps and image features of the frozen parts on
+disk, against the same epoch without, from the same weights.
+
 `chat`: generating an answer of 64 tokens, and what grounding its phrases adds.
 
 The presets of 7 billion weights have the dimensions of LLaVA-1.5's Vicuna and of LLaVA-NeXT's Mistral, with SAM ViT-L
@@ -22,11 +25,15 @@ own weights, mask head and refiner; the mask head is untrained, which costs the 
 
 import argparse
 import json
+from typing import Any
 
 import torch
+from mmengine.config import DictAction
 
 from flmm_plugin.benchmark.chatting import measure_chat
 from flmm_plugin.benchmark.chatting import table as chat_table
+from flmm_plugin.benchmark.epochs import measure_epoch
+from flmm_plugin.benchmark.epochs import table as epoch_table
 from flmm_plugin.benchmark.extract import extract
 from flmm_plugin.benchmark.extract import table as extract_table
 from flmm_plugin.benchmark.inputs import TEXT_TOKENS
@@ -72,18 +79,32 @@ def parse_args() -> argparse.Namespace:
             one.add_argument('--plot', type=drawable, metavar='FILE.png', help='draw time and memory against tokens')
         if name == 'train':
             one.add_argument('--steps', type=int, default=0, help='further steps over which memory is watched')
+    epoch = what.add_parser('epoch', help="an epoch with the frozen parts' results on disk")
+    epoch.add_argument('--config', required=True, help='config file whose model is trained on its training set')
+    epoch.add_argument('--cfg-options', nargs='+', action=DictAction, help='as of tools/train.py')
+    epoch.add_argument('--samples', type=int, default=80, help='of the training set, spread over it')
+    epoch.add_argument('--repeats', type=int, default=3, help='times are medians of so many rounds')
+    epoch.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    epoch.add_argument('--json', action='store_true', help='print one JSON object')
     return parser.parse_args()
 
 
-def main() -> None:
-    args = parse_args()
-    measure, table = WAYS[args.what]
+def measure_subject(args: argparse.Namespace) -> dict[str, Any]:
     subject: Subject = PresetSubject(args.preset, device=args.device, dtype=args.dtype)
     if args.config is not None:
         subject = ConfigSubject(args.config, device=args.device, dtype=args.dtype)
     options = dict(steps=args.steps) if args.what == 'train' else {}
+    return WAYS[args.what][0](subject, args.tokens, args.phrases, args.repeats, **options)
+
+
+def main() -> None:
+    args = parse_args()
     with readable_errors():
-        result = measure(subject, args.tokens, args.phrases, args.repeats, **options)
+        if args.what == 'epoch':
+            result = measure_epoch(args.config, args.cfg_options, args.samples, args.repeats, args.device)
+        else:
+            result = measure_subject(args)
+    table = epoch_table if args.what == 'epoch' else WAYS[args.what][1]
     print(json.dumps(result) if args.json else table(result))
     if args.what == 'extract' and args.plot is not None:
         plot_costs(result, args.plot)
