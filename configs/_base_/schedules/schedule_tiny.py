@@ -8,7 +8,8 @@ test_cfg = dict(type='TestLoop')
 
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.99), weight_decay=0.01),
+    # Fused: half the time of an update on a CPU (torch 2.4 and later).
+    optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.99), weight_decay=0.01, fused=True),
     paramwise_cfg=dict(custom_keys={'sam': dict(lr_mult=0.3)}),  # it can segment already
     clip_grad=dict(max_norm=1.0),
 )
