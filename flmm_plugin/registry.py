@@ -13,6 +13,7 @@ from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_CONSTRUCTORS
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
@@ -24,6 +25,9 @@ TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, locations=['flmm_
 METRICS = Registry('metric', parent=MMENGINE_METRICS, locations=['flmm_plugin.evaluation'])
 LOOPS = Registry('loop', parent=MMENGINE_LOOPS, locations=['flmm_plugin.engine'])
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, locations=['flmm_plugin.engine'])
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optimizer wrapper constructor', parent=MMENGINE_CONSTRUCTORS, locations=['flmm_plugin.engine']
+)
 VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, locations=['flmm_plugin.visualization'])
 TASK_UTILS = Registry('task util', parent=MMENGINE_TASK_UTILS, locations=['flmm_plugin.apis.phrases'])
 
@@ -33,7 +37,6 @@ for _name in (
     'LOG_PROCESSORS',
     'MODEL_WRAPPERS',
     'OPTIM_WRAPPERS',
-    'OPTIM_WRAPPER_CONSTRUCTORS',
     'OPTIMIZERS',
     'PARAM_SCHEDULERS',
     'RUNNERS',

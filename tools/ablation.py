@@ -48,6 +48,8 @@ def build_config(work_dir: Path, iters: int, lmm: str, seed: int) -> Any:
     options = {
         'data_root': str(work_dir / 'scenes'),
         'model.lmm.pretrained': lmm_folder(work_dir, lmm, seed),
+        'model.lmm.map_folder': str(work_dir / 'maps'),  # the same for all stages
+        'model.refiner.feature_folder': str(work_dir / 'features'),
         'randomness.seed': seed,
         'log_level': 'WARNING',
         'train_cfg.max_iters': iters,

@@ -14,7 +14,7 @@ step goes. Weights are not updated. `--steps` trains on, with updates, and says 
 decoder on all masks at once, against one by one.
 
 `epoch`: an epoch of training on a config's own training set with the maps and image features of the frozen parts on
-disk, against the same epoch without, from the same weights.
+disk, in half precision and as they are, against the same epoch without, from the same weights.
 
 `chat`: generating an answer of 64 tokens, and what grounding its phrases adds.
 
@@ -82,6 +82,7 @@ def parse_args() -> argparse.Namespace:
     epoch = what.add_parser('epoch', help="an epoch with the frozen parts' results on disk")
     epoch.add_argument('--config', required=True, help='config file whose model is trained on its training set')
     epoch.add_argument('--cfg-options', nargs='+', action=DictAction, help='as of tools/train.py')
+    epoch.add_argument('--checkpoint', help='where training starts (default: an untrained mask head)')
     epoch.add_argument('--samples', type=int, default=80, help='of the training set, spread over it')
     epoch.add_argument('--repeats', type=int, default=3, help='times are medians of so many rounds')
     epoch.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
@@ -101,7 +102,8 @@ def main() -> None:
     args = parse_args()
     with readable_errors():
         if args.what == 'epoch':
-            result = measure_epoch(args.config, args.cfg_options, args.samples, args.repeats, args.device)
+            settings = args.samples, args.repeats, args.device, args.checkpoint
+            result = measure_epoch(args.config, args.cfg_options, *settings)
         else:
             result = measure_subject(args)
     table = epoch_table if args.what == 'epoch' else WAYS[args.what][1]

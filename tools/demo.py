@@ -42,6 +42,16 @@ def make_scenes(folder: Path, num: int, seed: int, *splits: str) -> None:
         run('tools/make_scenes.py', folder, '--num', str(num), '--seed', str(seed), '--splits', *splits)
 
 
+def train(work_dir: Path, scenes: Path) -> None:
+    """With what the frozen parts make of a scene kept on disk, for it comes several times."""
+    options = [
+        f'data_root={scenes}',
+        f'model.lmm.map_folder={work_dir / "maps"}',
+        f'model.refiner.feature_folder={work_dir / "features"}',
+    ]
+    run('tools/train.py', CONFIG, '--work-dir', work_dir, '--cfg-options', *options)
+
+
 def metrics_table(metrics: dict[str, float]) -> str:
     lines = [f'{"held-out scenes":<26}{"U-Net alone":>12}{"with SAM":>12}']
     keys = [(name, f'{{}}/narrative/{key}', 'png') for name, key in ROWS]
@@ -75,14 +85,14 @@ def talk(checkpoint: Path, image: Path, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'))
-    parser.add_argument('--train-scenes', type=int, default=2000)
+    parser.add_argument('--train-scenes', type=int, default=600)
     parser.add_argument('--test-scenes', type=int, default=300)
     args = parser.parse_args()
     begin, work_dir = time.time(), args.work_dir
     seen, held_out = work_dir / 'scenes', work_dir / 'held_out_scenes'
-    make_scenes(seen, args.train_scenes, TRAIN_SEED, '0.98', '0.02', '0')
+    make_scenes(seen, args.train_scenes, TRAIN_SEED, '0.95', '0.05', '0')
     make_scenes(held_out, args.test_scenes, HELD_OUT_SEED, '0', '1', '0')
-    run('tools/train.py', CONFIG, '--work-dir', work_dir, '--cfg-options', f'data_root={seen}')
+    train(work_dir, seen)
     trained = time.time()
     checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
     pictures = (work_dir / 'pictures').resolve()

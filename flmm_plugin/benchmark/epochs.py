@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
+from mmengine.runner import Runner, load_checkpoint
 from torch.utils.data import Subset
 
 from flmm_plugin.benchmark.extract import circumstances, interleaved
@@ -20,9 +20,17 @@ from flmm_plugin.errors import UserError
 from flmm_plugin.models.flmm import FLMM
 from flmm_plugin.registry import DATASETS, MODELS
 
+#: Where the frozen parts' results are kept, beside computing them.
+FOLDERS = ('half', 'exact')
+
 
 def measure_epoch(
-    config: str, options: Mapping[str, Any] | None = None, samples: int = 80, repeats: int = 3, device: str = 'cpu'
+    config: str,
+    options: Mapping[str, Any] | None = None,
+    samples: int = 80,
+    repeats: int = 3,
+    device: str = 'cpu',
+    checkpoint: str | None = None,
 ) -> dict[str, Any]:
     """Train on ``samples`` samples of the config's training set, spread over it, from the same weights each time.
 
@@ -31,30 +39,38 @@ def measure_epoch(
 
     Args:
         options: as given to ``tools/train.py --cfg-options``.
+        checkpoint: of the config's model, to start from; otherwise the mask head is untrained.
 
     Returns:
-        The circumstances, and under ``epoch`` median ``seconds`` ``with`` both folders and ``without``,
-        ``time_vs_without``, the largest ``max_difference`` of an iteration's loss, and ``bytes_on_disk``.
+        The circumstances, and under ``epoch`` median ``seconds`` ``without`` folders, with both in half precision
+        (``half``) and with both ``exact``; for each of the latter ``time_vs_without``, ``bytes_on_disk``, the largest
+        ``max_difference`` of an iteration's loss and the ``mean_difference``, that of the epoch's mean loss.
     """
     settings = load_config(config, dict(options or {}))
     init_default_scope(settings.get('default_scope', 'flmm_plugin'))
     batches = load_batches(settings.train_dataloader, samples)
     with TemporaryDirectory() as folder:
-        ways = dict(without=settings.model, **{'with': with_folders(settings.model, Path(folder))})
-        models = {way: build(model, device) for way, model in ways.items()}
+        folders = {way: Path(folder, way) for way in FOLDERS}
+        models = {way: build(with_folders(settings.model, at, way), device) for way, at in folders.items()}
+        models = {'without': build(settings.model, device), **models}
+        if checkpoint is not None:
+            load_checkpoint(models['without'], checkpoint, map_location=device)
         start = {name: tensor.clone() for name, tensor in models['without'].state_dict().items()}
         epochs = {way: partial(train, model, batches, start) for way, model in models.items()}
         losses = {way: epoch() for way, epoch in epochs.items()}
         seconds = interleaved(epochs, repeats)
-        on_disk = sum(file.stat().st_size for file in Path(folder).rglob('*') if file.is_file())
-    found = dict(
-        samples=samples,
-        seconds=seconds,
-        time_vs_without=seconds['with'] / seconds['without'],
-        max_difference=(losses['with'] - losses['without']).abs().max().item(),
-        bytes_on_disk=on_disk,
-    )
-    return dict(config=config, repeats=repeats, **circumstances(device), epoch=found)
+        on_disk = {way: sum(file.stat().st_size for file in at.rglob('*.*')) for way, at in folders.items()}
+    found: dict[str, Any] = dict(samples=samples, seconds=seconds)
+    for way in FOLDERS:
+        differences = losses[way] - losses['without']
+        found[way] = dict(
+            time_vs_without=seconds[way] / seconds['without'],
+            max_difference=differences.abs().max().item(),
+            mean_difference=differences.mean().abs().item(),
+            bytes_on_disk=on_disk[way],
+        )
+    about = dict(config=config, checkpoint=checkpoint, repeats=repeats)
+    return dict(**about, **circumstances(device), epoch=found)
 
 
 def load_batches(dataloader: Mapping[str, Any], samples: int) -> list[dict[str, Any]]:
@@ -72,12 +88,14 @@ def load_batches(dataloader: Mapping[str, Any], samples: int) -> list[dict[str, 
     return list(Runner.build_dataloader(loader))
 
 
-def with_folders(model: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def with_folders(model: Mapping[str, Any], folder: Path, way: str) -> dict[str, Any]:
     """The config of the same model with ``map_folder`` and, if it has a refiner, ``feature_folder``."""
-    changed = {**model, 'lmm': {**model['lmm'], 'map_folder': str(folder / 'maps')}}
-    if model.get('refiner') is not None:
-        changed['refiner'] = {**model['refiner'], 'feature_folder': str(folder / 'features')}
-    return changed
+    exact = way == 'exact'
+    lmm = {**model['lmm'], 'map_folder': str(folder / 'maps'), 'exact_maps': exact}
+    refiner = model.get('refiner')
+    if refiner is not None:
+        refiner = {**refiner, 'feature_folder': str(folder / 'features'), 'exact_features': exact}
+    return {**model, 'lmm': lmm, 'refiner': refiner}
 
 
 def build(config: Mapping[str, Any], device: str) -> FLMM:
@@ -94,12 +112,17 @@ def train(model: FLMM, batches: Sequence[dict[str, Any]], start: Mapping[str, to
 
 def table(result: dict[str, Any]) -> str:
     """The result as a Markdown table."""
-    row = result['epoch']
-    return '\n'.join(
-        [
-            '| samples | without | with | with / without | largest difference | on disk |',
-            '|---:|---:|---:|---:|---:|---:|',
-            f'| {row["samples"]} | {row["seconds"]["without"]:.3g} s | {row["seconds"]["with"]:.3g} s '
-            f'| {row["time_vs_without"]:.2f} | {row["max_difference"]:.1e} | {row["bytes_on_disk"] / 1e6:.1f} MB |',
-        ]
-    )
+    epoch = result['epoch']
+    seconds = epoch['seconds']
+    lines = [
+        f"| {epoch['samples']} samples | time | with / without | mean loss differs by | one iteration's | on disk |",
+        '|---|---:|---:|---:|---:|---:|',
+        f'| without folders | {seconds["without"]:.3g} s | | | | |',
+    ]
+    for way in FOLDERS:
+        row = epoch[way]
+        lines.append(
+            f'| {way} | {seconds[way]:.3g} s | {row["time_vs_without"]:.2f} | {row["mean_difference"]:.1e} '
+            f'| {row["max_difference"]:.1e} | {row["bytes_on_disk"] / 1e6:.1f} MB |'
+        )
+    return '\n'.join(lines)

@@ -70,24 +70,19 @@ def eager(lmm: FrozenLMM, sample: LMMInputs) -> Kept:
 def eager_outputs(lmm: FrozenLMM, sample: LMMInputs) -> tuple[LMMOutputs, int]:
     """The same as what grounding keeps, and the bytes of what was returned whole."""
     with attention_of(lmm, 'eager'):
-        outputs = lmm.model(
-            **lmm.collate([sample]),
-            use_cache=False,
-            output_attentions=True,
-            output_hidden_states=True,
-            **last_logits_only(lmm.model),
-        )
+        outputs = lmm.model(**lmm.collate([sample]), use_cache=False, output_attentions=True, output_hidden_states=True)
     num_bytes = sum(tensor.nbytes for tensor in (*outputs.attentions, *outputs.hidden_states))
     columns = torch.cat([grid.columns for grid in sample.grids])
     rows = [(sample.phrase_ids == phrase).nonzero().flatten() for phrase in range(sample.num_phrases)]
-    # As the authors do it: the image's columns of every row are copied first, and the phrases' rows taken from them.
+    # As the authors do it: logits of all tokens; the image's columns of every row and the hidden states of every token
+    # are copied first, and what belongs to the phrases is taken from them.
     to_image = [attention[0][..., columns] for attention in outputs.attentions]
     maps = torch.cat([average(attention, rows) for attention in to_image], dim=1)
     if lmm.heads is not None:
         maps = maps[:, list(lmm.heads)]
-    hidden_states = torch.stack([layer[0, sample.phrase_rows] for layer in outputs.hidden_states[-lmm.num_layers :]])
+    hidden_states = torch.stack([layer[0] for layer in outputs.hidden_states[-lmm.num_layers :]])
     phrase_ids = sample.phrase_ids[sample.phrase_rows].to(lmm.device)
-    return LMMOutputs(stack_grids(maps, sample), hidden_states, phrase_ids), num_bytes
+    return LMMOutputs(stack_grids(maps, sample), hidden_states[:, sample.phrase_rows], phrase_ids), num_bytes
 
 
 def average(attention: Tensor, rows: Sequence[Tensor]) -> Tensor:

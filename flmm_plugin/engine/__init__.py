@@ -6,12 +6,14 @@ from flmm_plugin.engine.hooks import (
     SeedHook,
 )
 from flmm_plugin.engine.loops import ResumableEpochLoop
+from flmm_plugin.engine.param_groups import MergedOptimWrapperConstructor
 from flmm_plugin.engine.safe_globals import allow_mmengine_checkpoints
 
 __all__ = [
     'DiskCacheHook',
     'FrozenCheckHook',
     'GroundingVisualizationHook',
+    'MergedOptimWrapperConstructor',
     'MetricsJsonHook',
     'ResumableEpochLoop',
     'SeedHook',

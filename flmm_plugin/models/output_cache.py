@@ -27,30 +27,32 @@ Compute = Callable[[Sequence[LMMInputs]], list[LMMOutputs]]
 class OutputCache:
     """Outputs of one LMM in a folder, by a sample's content and by the LMM's weights, heads and precision.
 
-    They are rounded to half precision from the first time on, so that all epochs see the same.
+    In half precision, unless ``exact``, they are rounded from the first time on, so that all epochs see the same.
     """
 
-    def __init__(self, folder: str | Path, lmm: FrozenLMM) -> None:
+    def __init__(self, folder: str | Path, lmm: FrozenLMM, exact: bool = False) -> None:
         self.folder = TensorFolder(folder)
         self._lmm = lmm
+        self._exact = exact
 
     def fetch(self, samples: Sequence[LMMInputs], compute: Compute) -> list[LMMOutputs]:
         """The outputs of each sample, read or else computed, all that are missing in one call, and written."""
-        about = f'{self._weights} {self._lmm.heads} {self._lmm.model.dtype} {torch.is_autocast_enabled()}'
+        about = f'{self._weights} {self._lmm.heads} {self._lmm.model.dtype} {torch.is_autocast_enabled()} {self._exact}'
         keys = [_key(sample, about) for sample in samples]
         found = {key: packed for key in keys if (packed := self.folder.get(key)) is not None}
         missing = {key: sample for key, sample in zip(keys, samples, strict=True) if key not in found}
         computed = compute(list(missing.values())) if missing else []
         for key, outputs in zip(missing, computed, strict=True):
-            found[key] = _pack(outputs)
+            found[key] = _pack_exactly(outputs) if self._exact else _pack(outputs)
             self.folder.put(key, found[key])
         return [_unpack(found[key], next(self._lmm.model.parameters())) for key in keys]
 
     def sample_bytes(self, sample: LMMInputs) -> int:
         """About what one sample takes on disk."""
         grid, lmm = sample.finest_grid, self._lmm
-        maps = sample.num_phrases * lmm.num_maps * (2 * grid.height * grid.width + 4)
-        return maps + 2 * lmm.num_layers * len(sample.phrase_rows) * lmm.hidden_size
+        map_bytes = grid.height * grid.width * (4 if self._exact else 2) + 4
+        state_bytes = lmm.hidden_size * (lmm.model.dtype.itemsize if self._exact else 2)
+        return sample.num_phrases * lmm.num_maps * map_bytes + lmm.num_layers * len(sample.phrase_rows) * state_bytes
 
     @cached_property
     def _weights(self) -> str:
@@ -79,11 +81,16 @@ def _pack(outputs: LMMOutputs) -> dict[str, Tensor]:
     )
 
 
+def _pack_exactly(outputs: LMMOutputs) -> dict[str, Tensor]:
+    return dict(maps=outputs.attention_maps, hidden=outputs.hidden_states, phrase_ids=outputs.phrase_ids)
+
+
 def _unpack(packed: dict[str, Tensor], like: Tensor) -> LMMOutputs:
     """On the device of ``like``, hidden states in its dtype."""
     tensors = {name: tensor.to(like.device) for name, tensor in packed.items()}
+    maps = tensors['maps'].float()
     return LMMOutputs(
-        attention_maps=tensors['maps'].float() * tensors['scale'],
+        attention_maps=maps * tensors['scale'] if 'scale' in tensors else maps,
         hidden_states=tensors['hidden'].to(like.dtype),
         phrase_ids=tensors['phrase_ids'],
     )

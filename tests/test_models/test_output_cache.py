@@ -65,6 +65,20 @@ def test_losses_are_those_without(lmm_dirs: dict[str, Path], tmp_path: Path) -> 
     torch.testing.assert_close(second, first, atol=0, rtol=0)
 
 
+def test_exact_maps(lmm_dirs: dict[str, Path], tmp_path: Path) -> None:
+    images, samples = four_samples()
+    plain = build(lmm_dirs['llava'], None)
+    expected = plain.lmm(plain.prepare(images, samples))
+    rounded = build(lmm_dirs['llava'], tmp_path)
+    rounded.lmm(rounded.prepare(images, samples))  # its files are of no use to the other
+    for _ in range(2):
+        model = build(lmm_dirs['llava'], tmp_path, exact_maps=True)
+        found = model.lmm(model.prepare(images, samples))
+        for one, other in zip(found, expected, strict=True):
+            assert torch.equal(one.attention_maps, other.attention_maps)
+            assert torch.equal(one.hidden_states, other.hidden_states)
+
+
 def test_what_changes_the_maps_is_read_anew(lmm_dirs: dict[str, Path], tmp_path: Path) -> None:
     """Another text, other heads, other weights of the vision tower; a file that is cut off."""
     images, samples = four_samples()
@@ -88,9 +102,10 @@ def test_what_changes_the_maps_is_read_anew(lmm_dirs: dict[str, Path], tmp_path:
     assert reads(build(lmm_dirs['llava'], tmp_path)) == 1
 
 
-def test_size_is_known_before(lmm_dirs: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize('exact', [False, True])
+def test_size_is_known_before(lmm_dirs: dict[str, Path], tmp_path: Path, exact: bool) -> None:
     images, samples = four_samples()
-    model = build(lmm_dirs['llava'], tmp_path)
+    model = build(lmm_dirs['llava'], tmp_path, exact_maps=exact)
     prepared = model.prepare(images, samples)
     model.lmm(prepared)
     foreseen = sum(model.lmm.map_cache.sample_bytes(sample) for sample in prepared)

@@ -48,6 +48,7 @@ class FrozenLMM(nn.Module):
         quantization: arguments of transformers' ``BitsAndBytesConfig``, for example ``dict(load_in_4bit=True)``.
         map_folder: where the maps and hidden states of all samples are kept in half precision, for training of several
             epochs; they are found again by a sample's content and the LMM's weights.
+        exact_maps: keep them there as they are, at twice the size.
     """
 
     num_grids = 1
@@ -65,6 +66,7 @@ class FrozenLMM(nn.Module):
         heads: str | Sequence[int] | None = None,
         quantization: dict[str, Any] | None = None,
         map_folder: str | None = None,
+        exact_maps: bool = False,
     ) -> None:
         super().__init__()
         path = resolve(pretrained)
@@ -82,7 +84,7 @@ class FrozenLMM(nn.Module):
         if heads is not None:
             self.heads = choose_heads(heads, self.num_layers, self.num_heads, self.fingerprint())
         if map_folder is not None:
-            self.map_cache = OutputCache(map_folder, self)
+            self.map_cache = OutputCache(map_folder, self, exact_maps)
 
     @property
     def config(self) -> Any:

@@ -10,16 +10,8 @@ from torch import Tensor, nn
 from flmm_plugin.structures import size_of
 
 
-def apply_by_size(head: nn.Module, maps: Sequence[Tensor], together: bool | None = None) -> list[Tensor]:
-    """The mask head's logits (P, H, W) of each image's maps (P, C, h, w).
-
-    ``together``: maps of one size go through it in one call. The default is to do so, but on a CPU, where an image's
-    activations alone stay in the cache.
-    """
-    if together is None:
-        together = bool(maps) and maps[0].device.type != 'cpu'
-    if not together:
-        return [head(one) for one in maps]
+def apply_by_size(head: nn.Module, maps: Sequence[Tensor]) -> list[Tensor]:
+    """The mask head's logits (P, H, W) of each image's maps (P, C, h, w). Those of one size share a call."""
     logits: dict[int, Tensor] = {}
     for size in {size_of(one) for one in maps}:
         members = [index for index, one in enumerate(maps) if size_of(one) == size]

@@ -18,10 +18,12 @@ class FeatureCache:
         in_memory: how many of the last used are kept in memory.
         folder: where all are kept in fp16, one file a key, or None. What is given back is rounded to fp16 from the
             first time on, so that all epochs see the same.
+        exact: keep them there as they are instead.
     """
 
-    def __init__(self, in_memory: int, folder: str | Path | None = None) -> None:
+    def __init__(self, in_memory: int, folder: str | Path | None = None, exact: bool = False) -> None:
         self.in_memory = in_memory
+        self.exact = exact
         self.folder = None if folder is None else TensorFolder(folder)
         self._last: OrderedDict[str, Tensor] = OrderedDict()
 
@@ -37,9 +39,9 @@ class FeatureCache:
         """Write the features to disk, if wanted, and give them back as they will be read."""
         if self.folder is None:
             return features
-        half = features.to(torch.float16)
-        self.folder.put(key, {'features': half})
-        return half.to(features.dtype)
+        kept = features if self.exact else features.to(torch.float16)
+        self.folder.put(key, {'features': kept})
+        return kept.to(features.dtype)
 
     def remember(self, features: dict[str, Tensor]) -> None:
         """Keep these in memory, and forget those that were not used for the longest."""

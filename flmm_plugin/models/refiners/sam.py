@@ -38,6 +38,7 @@ class SAMRefiner(nn.Module):
         cache_size: images whose features are kept in evaluation, where one image comes with many expressions.
         feature_folder: where the features of all images are kept in fp16, for training of several epochs; they are
             found again by an image's content and the encoder's weights.
+        exact_features: keep them there as they are, at twice the size.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class SAMRefiner(nn.Module):
         prompts: Sequence[str] = PROMPTS,
         cache_size: int = 4,
         feature_folder: str | None = None,
+        exact_features: bool = False,
     ) -> None:
         super().__init__()
         if not prompts or set(prompts) - set(PROMPTS):
@@ -58,7 +60,7 @@ class SAMRefiner(nn.Module):
             self.model.load_state_dict(read_tensors(resolve(checkpoint)))
         self.transform = ResizeLongestSide(self.model.image_encoder.img_size)
         freeze(self.model.image_encoder)
-        self.cache = FeatureCache(cache_size, feature_folder)
+        self.cache = FeatureCache(cache_size, feature_folder, exact_features)
         self._encoder_hash: str | None = None
         self._register_load_state_dict_pre_hook(self._new_weights)
 
@@ -71,7 +73,8 @@ class SAMRefiner(nn.Module):
     def feature_bytes(self) -> int:
         """Size of one image's features in ``feature_folder``."""
         height, width = self.model.prompt_encoder.image_embedding_size
-        return 2 * self.embed_dim * height * width
+        each = next(self.model.image_encoder.parameters()).element_size() if self.cache.exact else 2
+        return each * self.embed_dim * height * width
 
     def train(self, mode: bool = True) -> SAMRefiner:
         super().train(mode)
@@ -155,7 +158,7 @@ class SAMRefiner(nn.Module):
         """Tells images apart by content, and encoders where features outlive the process."""
         if self.cache.folder is not None and self._encoder_hash is None:
             self._encoder_hash = self.weights_hash()
-        about = f'{tuple(image.shape)} {torch.is_autocast_enabled()} {self._encoder_hash}'
+        about = f'{tuple(image.shape)} {torch.is_autocast_enabled()} {self._encoder_hash} {self.cache.exact}'
         return blake2b(image.contiguous().cpu().numpy().tobytes() + about.encode(), digest_size=20).hexdigest()
 
     def _new_weights(self, *_: Any) -> None:

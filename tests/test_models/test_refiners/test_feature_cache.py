@@ -42,6 +42,16 @@ def test_features_outlive_the_model(tmp_path: Path) -> None:
     assert tensors == 2 * plain[0].numel() < files[0].stat().st_size < tensors + 200
 
 
+def test_exact_features(tmp_path: Path) -> None:
+    images = [random_image(*SIZE)]
+    (expected,) = refiner().encode_images(images)
+    refiner(feature_folder=str(tmp_path)).encode_images(images)  # its file is of no use to the other
+    for _ in range(2):
+        sam = refiner(feature_folder=str(tmp_path), exact_features=True)
+        assert torch.equal(sam.encode_images(images)[0], expected)
+    assert len(list(tmp_path.iterdir())) == 2 and sam.feature_bytes == 4 * expected.numel()
+
+
 def test_other_weights_find_nothing(tmp_path: Path) -> None:
     refiner(feature_folder=str(tmp_path)).encode_images([random_image(*SIZE)])
     sam = refiner(feature_folder=str(tmp_path))
