@@ -20,6 +20,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from flmm_plugin.models.captured_attention import AttentionCapture, AttentionSelection
+from flmm_plugin.models.last_layer import attend_rows
 
 try:
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
@@ -40,6 +41,7 @@ def select_attention(
     heads: Mapping[int, Tensor] | None = None,
     unmasked: bool = False,
     num_heads: int | None = None,
+    read: Sequence[Tensor] | None = None,
 ) -> Iterator[AttentionCapture]:
     """Capture the selected attention of the forward pass run inside the block.
 
@@ -50,11 +52,13 @@ def select_attention(
         unmasked: all tokens attend causally and only padding on the right is to be hidden, which no token that counts
             sees anyway. Masks that transformers makes are ignored: with one, the kernels compute the hidden half too.
         num_heads: attention heads of a layer; what is kept is then allocated before the pass.
+        read: for each sample the (T,) int64 positions among the queries whose results the last layer is asked for, the
+            selected rows among them; all by default.
 
     Raises:
         RuntimeError: when the block ends and a layer did not report.
     """
-    capture = AttentionCapture(selections, num_layers, num_heads, heads, unmasked)
+    capture = AttentionCapture(selections, num_layers, num_heads, heads, unmasked, read)
     token = _active.set(capture)
     try:
         yield capture
@@ -148,6 +152,9 @@ def capturing_sdpa(
                 for b, selection in enumerate(capture.selections)
             ]
         capture.report(layer, maps)
+        if capture.read is not None and layer == capture.num_layers - 1:
+            options = dict(dropout=dropout, scaling=scaling)
+            return attend_rows(module, query, key, value, attention_mask, capture.read, causal, **options), None
     return sdpa_attention_forward(
         module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs
     )

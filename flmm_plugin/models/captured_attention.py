@@ -37,7 +37,7 @@ class AttentionSelection:
 class AttentionCapture:
     """What the layers reported: ``kept[b]`` is (P, K of all layers, C) fp32.
 
-    ``num_heads``: of a layer; where it is not given, the first report tells. ``heads``, ``unmasked``: see
+    ``num_heads``: of a layer; where it is not given, the first report tells. ``heads``, ``unmasked``, ``read``: see
     :func:`select_attention`.
     """
 
@@ -46,6 +46,7 @@ class AttentionCapture:
     num_heads: int | None = None
     heads: Mapping[int, Tensor] | None = None
     unmasked: bool = False
+    read: Sequence[Tensor] | None = None
     reported: set[int] = field(default_factory=set)
     kept: list[Tensor] = field(default_factory=list)
 

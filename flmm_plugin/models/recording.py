@@ -6,7 +6,7 @@ Shape shorthand: N tokens, P phrases, L layers, H heads.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -51,12 +51,13 @@ def record_outputs(
     ]
     kept = [torch.arange(cached, len(s.input_ids)) if all_tokens else s.phrase_rows for s in samples]
     rows = [(positions - cached).to(device) for positions in kept]
+    read = None if all_tokens else rows
     with (
         select_attention(
-            selections, config.num_hidden_layers, heads, unmasked, config.num_attention_heads
+            selections, config.num_hidden_layers, heads, unmasked, config.num_attention_heads, read
         ) as attention,
         record_hidden_states(model, config, rows) as hidden_states,
-        skip_unread_rows(model, config, rows),
+        nullcontext() if read is None else skip_unread_rows(model, config, read),
     ):
         yield outputs
     outputs += [

@@ -1,4 +1,4 @@
-"""The last layer's MLP computes what is read and no more, on a tiny random model of each family."""
+"""The last layer computes what is read and no more, on a tiny random model of each family."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from flmm_plugin.models import last_layer
 from flmm_plugin.models.hidden_states import find_decoder
 from flmm_plugin.models.last_layer import skip_unread_rows
 from flmm_plugin.models.lmms import FrozenLMM
@@ -21,16 +22,27 @@ def lmm(request: pytest.FixtureRequest, lmm_dirs: dict[str, Path]) -> FrozenLMM:
     return MODELS.build(dict(type=adapter, pretrained=str(lmm_dirs[request.param]), dtype='float32'))
 
 
-def test_only_what_is_read_is_computed_and_it_is_the_same(lmm: FrozenLMM) -> None:
+def test_only_what_is_read_is_computed_and_it_is_the_same(lmm: FrozenLMM, monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples of different lengths and numbers of phrase tokens."""
     images, samples = four_samples()
     inputs = [lmm.prepare(i, s.prompt, s.segments) for i, s in zip(images, samples, strict=True)]
     widths: list[int] = []
+    queries: list[int] = []
+    attend = last_layer.sdpa_attention_forward
+    monkeypatch.setattr(
+        last_layer,
+        'sdpa_attention_forward',
+        lambda module, query, *more, **options: (
+            queries.append(query.shape[2]) or attend(module, query, *more, **options)
+        ),
+    )
     for layer in find_decoder(lmm.model, lmm.config.text_config).layers:
         first = next(layer.mlp.children())  # behind what is hooked to the MLP itself
         first.register_forward_pre_hook(lambda module, args: widths.append(args[0].shape[:2].numel()))
     whole = lmm(inputs, all_tokens=True)
+    assert not queries
     everything, part = widths.copy(), lmm(inputs)
+    assert queries == [len(sample.phrase_rows) for sample in inputs]
     computed = widths[len(everything) :]
     assert computed[:-1] == everything[:-1]
     assert computed[-1] == sum(len(sample.phrase_rows) for sample in inputs) < everything[-1]
