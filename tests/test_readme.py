@@ -15,7 +15,7 @@ SMALLER = {
     '--num 2000': '--num 30',
     '--num 300': '--num 4',
     '--work-dir work_dirs/tiny ': '--work-dir work_dirs/tiny --cfg-options train_cfg.max_iters=2 ',
-    'iter_900': 'iter_2',
+    'iter_1000': 'iter_2',
 }
 
 

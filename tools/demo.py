@@ -85,7 +85,7 @@ def talk(checkpoint: Path, image: Path, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'))
-    parser.add_argument('--train-scenes', type=int, default=600)
+    parser.add_argument('--train-scenes', type=int, default=400)
     parser.add_argument('--test-scenes', type=int, default=300)
     args = parser.parse_args()
     begin, work_dir = time.time(), args.work_dir

@@ -13,7 +13,7 @@ class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """MMEngine's default, but parameters with equal settings share a group.
 
     With ``paramwise_cfg`` the default gives every parameter a group of its own, and optimizer and schedulers go through
-    them one by one: of the tiny model's update of 22 ms they take four fifths.
+    them one by one, which took two thirds of the 22 ms of the tiny model's AdamW on two slow cores.
     """
 
     def add_params(
