@@ -20,7 +20,7 @@ env:
 test: env ## run the tests on two cores (ARGS="-m slow" for the long ones)
 	@$(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
 
-demo: env ## scenes, a short training, metrics, pictures: 7 to 11 minutes on 2 cores
+demo: env ## scenes, a short training, metrics, pictures: 7 minutes on 2 slow cores
 	@$(RUN) tools/demo.py $(ARGS)
 
 ablation: env ## fill the tables of docs/tiny.md: every part of the method and the controls, 3 seeds
