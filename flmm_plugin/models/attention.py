@@ -38,9 +38,10 @@ _active: ContextVar[AttentionCapture | None] = ContextVar('flmm_attention_captur
 def select_attention(
     selections: Sequence[AttentionSelection],
     num_layers: int,
+    num_heads: int,
+    *,
     heads: Mapping[int, Tensor] | None = None,
     unmasked: bool = False,
-    num_heads: int | None = None,
     read: Sequence[Tensor] | None = None,
 ) -> Iterator[AttentionCapture]:
     """Capture the selected attention of the forward pass run inside the block.
@@ -48,10 +49,10 @@ def select_attention(
     Args:
         selections: one entry a sample of the batch.
         num_layers: how many attention layers must report.
+        num_heads: attention heads of a layer.
         heads: for each layer the (K,) int64 heads to keep, all by default.
         unmasked: all tokens attend causally and only padding on the right is to be hidden, which no token that counts
             sees anyway. Masks that transformers makes are ignored: with one, the kernels compute the hidden half too.
-        num_heads: attention heads of a layer; what is kept is then allocated before the pass.
         read: for each sample the (T,) int64 positions among the queries whose results the last layer is asked for, the
             selected rows among them; all by default.
 

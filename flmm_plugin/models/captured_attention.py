@@ -37,36 +37,28 @@ class AttentionSelection:
 class AttentionCapture:
     """What the layers reported: ``kept[b]`` is (P, K of all layers, C) fp32.
 
-    ``num_heads``: of a layer; where it is not given, the first report tells. ``heads``, ``unmasked``, ``read``: see
-    :func:`select_attention`.
+    Its arguments are those of :func:`select_attention`. Room for all layers is made before the pass: in among its large
+    tensors, what stays of each layer would hold up the memory they leave.
     """
 
     selections: Sequence[AttentionSelection]
     num_layers: int
-    num_heads: int | None = None
+    num_heads: int
     heads: Mapping[int, Tensor] | None = None
     unmasked: bool = False
     read: Sequence[Tensor] | None = None
     reported: set[int] = field(default_factory=set)
-    kept: list[Tensor] = field(default_factory=list)
+    kept: list[Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
-        # Before the pass: in among its large tensors, what stays of each layer would hold up the memory they leave.
-        if self.num_heads is not None or self.heads is not None:
-            self.allocate()
-
-    def allocate(self) -> None:
-        total = sum(self.heads_before(self.num_layers))
+        total = self.heads_before(self.num_layers)
         self.kept = [
             torch.empty(one.num_phrases, total, len(one.columns), device=one.columns.device) for one in self.selections
         ]
 
-    def heads_before(self, layer: int) -> list[int]:
-        """How many heads each layer before this one keeps."""
-        if self.heads is not None:
-            return [len(self.heads[index]) for index in range(layer)]
-        assert self.num_heads is not None
-        return [self.num_heads] * layer
+    def heads_before(self, layer: int) -> int:
+        """How many heads the layers before this one keep."""
+        return layer * self.num_heads if self.heads is None else sum(len(self.heads[index]) for index in range(layer))
 
     def maps(self, sample: int) -> Tensor:
         """(P, heads kept in all layers, C) fp32 attention of one sample, averaged over the tokens of each phrase."""
@@ -75,10 +67,7 @@ class AttentionCapture:
     def report(self, layer: int, maps: list[Tensor]) -> None:
         if layer in self.reported:
             raise RuntimeError(f'layer {layer} reported its attention twice: run one forward pass per capture')
-        if not self.kept:
-            self.num_heads = maps[0].shape[1]
-            self.allocate()
         self.reported.add(layer)
-        first = sum(self.heads_before(layer))
+        first = self.heads_before(layer)
         for kept, own in zip(self.kept, maps, strict=True):
             kept[:, first : first + own.shape[1]] = own

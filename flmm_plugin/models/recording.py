@@ -42,19 +42,26 @@ def record_outputs(
     outputs: list[LMMOutputs] = []
     selections = [
         AttentionSelection(
-            rows=sample.phrase_rows.to(device),
-            phrases=sample.phrase_ids[sample.phrase_rows].to(device),
-            columns=torch.cat([grid.columns for grid in sample.grids]).to(device),
+            rows=sample.phrase_rows.to(device, non_blocking=True),
+            phrases=sample.phrase_ids[sample.phrase_rows].to(device, non_blocking=True),
+            columns=torch.cat([grid.columns for grid in sample.grids]).to(device, non_blocking=True),
             num_phrases=sample.num_phrases,
         )
         for sample in samples
     ]
     kept = [torch.arange(cached, len(s.input_ids)) if all_tokens else s.phrase_rows for s in samples]
-    rows = [(positions - cached).to(device) for positions in kept]
+    rows = [(positions - cached).to(device, non_blocking=True) for positions in kept]
     read = None if all_tokens else rows
+    if heads is not None:
+        heads = {layer: own.to(device, non_blocking=True) for layer, own in heads.items()}
     with (
         select_attention(
-            selections, config.num_hidden_layers, heads, unmasked, config.num_attention_heads, read
+            selections,
+            config.num_hidden_layers,
+            config.num_attention_heads,
+            heads=heads,
+            unmasked=unmasked,
+            read=read,
         ) as attention,
         record_hidden_states(model, config, rows) as hidden_states,
         nullcontext() if read is None else skip_unread_rows(model, config, read),
@@ -64,7 +71,7 @@ def record_outputs(
         LMMOutputs(
             attention_maps=stack_grids(attention.maps(index), sample),
             hidden_states=hidden_states.stacked(index),
-            phrase_ids=sample.phrase_ids[kept[index]].to(device),
+            phrase_ids=sample.phrase_ids[kept[index]],
         )
         for index, sample in enumerate(samples)
     ]

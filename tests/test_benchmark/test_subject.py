@@ -51,8 +51,8 @@ def test_what_is_kept_on_disk_is_computed_nonetheless(write_config: WriteConfig,
     maps, features = str(tmp_path / 'maps'), str(tmp_path / 'features')
     subject = write_config(options=dict(map_folder=maps), refiner=tiny_refiner(feature_folder=features))
     model = subject.model(0, 0)
-    assert model.sam is not None and model.lmm.map_cache is None and model.sam.cache.folder is None
-    assert subject.lmm(0, 0).map_cache is None and subject.refiner().cache.folder is None
+    assert model.sam is not None and model.lmm.map_cache is None and model.sam.image_features.cache.folder is None
+    assert subject.lmm(0, 0).map_cache is None and subject.refiner().image_features.cache.folder is None
 
 
 def test_lengths_of_a_preset() -> None:

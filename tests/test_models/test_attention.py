@@ -54,7 +54,7 @@ def test_equals_eager_averaged_over_phrases(num_key_value_heads: int) -> None:
         AttentionSelection(torch.tensor([6, 7, 11]), torch.tensor([1, 0, 1]), torch.tensor([2, 5, 3]), 2),
         AttentionSelection(torch.tensor([12]), torch.tensor([0]), torch.arange(6), 1),
     ]
-    with select_attention(selections, LAYERS) as capture:
+    with select_attention(selections, LAYERS, HEADS) as capture:
         logits = ours(ids).logits
     expected = eager(ids, output_attentions=True)
     full = torch.stack(expected.attentions)  # (L, B, H, N, N)
@@ -76,7 +76,7 @@ def test_equals_eager_with_padding(num_key_value_heads: int, side: str) -> None:
     mask[1, : 5 if side == 'left' else None] = 0
     mask[1, valid] = 1
     selections = [one_row_each(torch.arange(TOKENS), TOKENS), one_row_each(valid, TOKENS)]
-    with select_attention(selections, LAYERS) as capture:
+    with select_attention(selections, LAYERS, HEADS) as capture:
         ours(ids, attention_mask=mask)
     full = torch.stack(eager(ids, attention_mask=mask, output_attentions=True).attentions)
     for b, selection in enumerate(selections):
@@ -100,7 +100,7 @@ def test_unmasked_equals_eager_where_padding_is_on_the_right(
     full = torch.stack(eager(ids, attention_mask=mask, output_attentions=True).attentions)
     for arguments in (dict(), dict(attention_mask=mask)):
         selections = [one_row_each(torch.arange(length), TOKENS) for length in (TOKENS, TOKENS - 5)]
-        with select_attention(selections, LAYERS, unmasked=True) as capture:
+        with select_attention(selections, LAYERS, HEADS, unmasked=True) as capture:
             ours(ids, **arguments, use_cache=False)
         for b, selection in enumerate(selections):
             expected = full[:, b][:, :, selection.rows].permute(2, 0, 1, 3)
@@ -113,7 +113,7 @@ def test_equals_eager_with_cache() -> None:
     eager, ours = text_models(2)
     ids = random_ids(1)
     cache = ours(ids[:, :8], use_cache=True).past_key_values
-    with select_attention([one_row_each(torch.arange(8, TOKENS), TOKENS)], LAYERS) as capture:
+    with select_attention([one_row_each(torch.arange(8, TOKENS), TOKENS)], LAYERS, HEADS) as capture:
         ours(ids[:, 8:], past_key_values=cache)
     full = torch.stack(eager(ids, output_attentions=True).attentions)[:, 0, :, 8:]
     torch.testing.assert_close(
@@ -125,7 +125,7 @@ def test_equals_eager_with_cache() -> None:
 def test_equals_eager_in_bfloat16() -> None:
     eager, ours = text_models(2, torch.bfloat16)
     ids = random_ids(1)
-    with select_attention([one_row_each(torch.arange(TOKENS), TOKENS)], LAYERS) as capture:
+    with select_attention([one_row_each(torch.arange(TOKENS), TOKENS)], LAYERS, HEADS) as capture:
         ours(ids)
     first = eager(ids, output_attentions=True).attentions[0][0].float()
     # The first layer alone: further ones start from hidden states that differ by rounding already.
@@ -135,7 +135,7 @@ def test_equals_eager_in_bfloat16() -> None:
 @torch.no_grad()
 def test_is_causal_and_sums_to_one() -> None:
     _, ours = text_models(4)
-    with select_attention([one_row_each(torch.arange(TOKENS), TOKENS)], LAYERS) as capture:
+    with select_attention([one_row_each(torch.arange(TOKENS), TOKENS)], LAYERS, HEADS) as capture:
         ours(random_ids(1))
     maps = capture.maps(0).unflatten(1, (LAYERS, HEADS))  # (N, L, H, N)
     above = torch.ones(TOKENS, TOKENS).triu(1).bool()
@@ -150,7 +150,7 @@ def test_forward_is_unchanged_by_capture() -> None:
     plain = AutoModelForCausalLM.from_config(deepcopy(ours.config), attn_implementation='sdpa').eval()
     plain.load_state_dict(ours.state_dict())
     ids = random_ids()
-    with select_attention([one_row_each(torch.arange(3), TOKENS)] * 2, LAYERS):
+    with select_attention([one_row_each(torch.arange(3), TOKENS)] * 2, LAYERS, HEADS):
         captured = ours(ids).logits
     assert torch.equal(captured, ours(ids).logits)
     torch.testing.assert_close(captured, plain(ids).logits, atol=1e-5, rtol=1e-5)
@@ -161,7 +161,7 @@ def test_layer_that_does_not_report() -> None:
     eager, _ = text_models(4)
     with (
         pytest.raises(RuntimeError, match=r'layers \[0, 1, 2\] of 3 did not report'),
-        select_attention([one_row_each(torch.arange(3), TOKENS)], LAYERS),
+        select_attention([one_row_each(torch.arange(3), TOKENS)], LAYERS, HEADS),
     ):
         eager(random_ids(1))
 
@@ -171,7 +171,7 @@ def test_second_forward_pass_in_one_capture() -> None:
     _, ours = text_models(4)
     with (
         pytest.raises(RuntimeError, match='reported its attention twice'),
-        select_attention([one_row_each(torch.arange(3), TOKENS)], LAYERS),
+        select_attention([one_row_each(torch.arange(3), TOKENS)], LAYERS, HEADS),
     ):
         ours(random_ids(1))
         ours(random_ids(1))
@@ -181,7 +181,7 @@ def test_soft_capping_is_refused() -> None:
     states = torch.rand(1, 2, 3, 4)
     with (
         pytest.raises(NotImplementedError, match='softcap'),
-        select_attention([one_row_each(torch.arange(3), 3)], 1),
+        select_attention([one_row_each(torch.arange(3), 3)], 1, 2),
     ):
         capturing_sdpa(torch.nn.Identity(), states, states, states, None, softcap=50.0)
 
@@ -189,5 +189,8 @@ def test_soft_capping_is_refused() -> None:
 @torch.no_grad()
 def test_one_selection_a_sample() -> None:
     _, ours = text_models(4)
-    with pytest.raises(ValueError, match='1 selections'), select_attention([one_row_each(torch.arange(3), 3)], LAYERS):
+    with (
+        pytest.raises(ValueError, match='1 selections'),
+        select_attention([one_row_each(torch.arange(3), 3)], LAYERS, HEADS),
+    ):
         ours(random_ids(2))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +28,7 @@ def test_only_what_is_read_is_computed_and_it_is_the_same(lmm: FrozenLMM, monkey
     """Samples of different lengths and numbers of phrase tokens."""
     images, samples = four_samples()
     inputs = [lmm.prepare(i, s.prompt, s.segments) for i, s in zip(images, samples, strict=True)]
-    widths: list[int] = []
+    computed: dict[str, list[int]] = {'q_proj': [], 'o_proj': [], 'mlp': []}
     queries: list[int] = []
     attend = last_layer.sdpa_attention_forward
     monkeypatch.setattr(
@@ -37,19 +39,30 @@ def test_only_what_is_read_is_computed_and_it_is_the_same(lmm: FrozenLMM, monkey
         ),
     )
     for layer in find_decoder(lmm.model, lmm.config.text_config).layers:
-        first = next(layer.mlp.children())  # behind what is hooked to the MLP itself
-        first.register_forward_pre_hook(lambda module, args: widths.append(args[0].shape[:2].numel()))
+        for name, module in (
+            ('q_proj', layer.self_attn.q_proj),
+            ('o_proj', layer.self_attn.o_proj),
+            ('mlp', layer.mlp),
+        ):
+            count_rows(module, computed[name], monkeypatch)
     whole = lmm(inputs, all_tokens=True)
     assert not queries
-    everything, part = widths.copy(), lmm(inputs)
+    everything, part = deepcopy(computed), lmm(inputs)
     assert queries == [len(sample.phrase_rows) for sample in inputs]
-    computed = widths[len(everything) :]
-    assert computed[:-1] == everything[:-1]
-    assert computed[-1] == sum(len(sample.phrase_rows) for sample in inputs) < everything[-1]
+    for name, rows in computed.items():
+        passed = rows[len(everything[name]) :]
+        assert passed[:-1] == everything[name][:-1], name
+        assert passed[-1] == sum(len(sample.phrase_rows) for sample in inputs) < everything[name][-1], name
     for sample, read, expected in zip(inputs, part, whole, strict=True):
         rows = expected.hidden_states[:, sample.phrase_rows]
         torch.testing.assert_close(read.hidden_states, rows, atol=1e-6, rtol=1e-5)
         torch.testing.assert_close(read.attention_maps, expected.attention_maps, atol=1e-6, rtol=0)
+
+
+def count_rows(module: Any, counts: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the hooks: how many rows each call of the module computes."""
+    forward = module.forward
+    monkeypatch.setattr(module, 'forward', lambda x: counts.append(x.shape[:2].numel()) or forward(x))
 
 
 def test_the_lmm_is_whole_again_afterwards(lmm: FrozenLMM) -> None:

@@ -24,10 +24,10 @@ class DiskCacheHook(Hook):
         model = unwrapped_model(runner)
         for name, dataset in _datasets(runner):
             refiner, count = getattr(model, 'sam', None), len(dataset)
-            if refiner is not None and refiner.cache.folder is not None:
-                each = refiner.feature_bytes
+            if refiner is not None and refiner.image_features.cache.folder is not None:
+                folder, each = refiner.image_features.cache.folder, refiner.image_features.num_bytes
                 runner.logger.info(
-                    f'image features are kept in {refiner.cache.folder}: {each / 1e6:.2f} MB an image, at most '
+                    f'image features are kept in {folder}: {each / 1e6:.2f} MB an image, at most '
                     f'{count * each / 1e9:.2f} GB for the {count} {name} samples, less where they share images'
                 )
             if model.lmm.map_cache is not None:

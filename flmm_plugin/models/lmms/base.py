@@ -1,4 +1,4 @@
-"""What every frozen LMM shares: loading, freezing, text, attention capture, hidden states.
+"""What every frozen LMM shares: preparing text, reading it with attention and hidden states captured, answering.
 
 An adapter (one short file for each family) adds :meth:`FrozenLMM.preprocess` and nothing else in the ordinary case.
 Shape shorthand: N tokens, T phrase tokens, P phrases, L layers, H heads, D hidden width.
@@ -11,32 +11,22 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModelForImageTextToText,
-    AutoProcessor,
-    BitsAndBytesConfig,
-    Cache,
-    DynamicCache,
-    ProcessorMixin,
-)
+from torch import Tensor
+from transformers import Cache, DynamicCache, ProcessorMixin
 
-from flmm_plugin.assets import resolve
-from flmm_plugin.models.attention import ATTENTION_NAME
-from flmm_plugin.models.frozen import fingerprint, freeze, weights_hash
 from flmm_plugin.models.heads import choose_heads, heads_by_layer
 from flmm_plugin.models.hidden_states import find_decoder
 from flmm_plugin.models.lmms.batching import pad_batch, split_batch
-from flmm_plugin.models.lmms.compat import crop_cache, dtype_argument, last_logits_only
+from flmm_plugin.models.lmms.compat import crop_cache, last_logits_only
 from flmm_plugin.models.lmms.continuation import continued_mask, continued_positions
+from flmm_plugin.models.lmms.pretrained import PretrainedLMM
 from flmm_plugin.models.lmms.text import expand_image, tokenize
 from flmm_plugin.models.output_cache import OutputCache
 from flmm_plugin.models.recording import record_outputs
 from flmm_plugin.structures import ImageInputs, LMMInputs, LMMOutputs, Segment
 
 
-class FrozenLMM(nn.Module):
+class FrozenLMM(PretrainedLMM):
     """A pretrained LMM that is only ever read: no gradient, always in evaluation mode.
 
     Args:
@@ -51,10 +41,8 @@ class FrozenLMM(nn.Module):
         exact_maps: keep them there as they are, at twice the size.
     """
 
-    num_grids = 1
     #: An adapter of an LMM whose image tokens see one another says False.
     causal = True
-    heads: tuple[int, ...] | None = None
     map_cache: OutputCache | None = None
 
     def __init__(
@@ -68,72 +56,11 @@ class FrozenLMM(nn.Module):
         map_folder: str | None = None,
         exact_maps: bool = False,
     ) -> None:
-        super().__init__()
-        path = resolve(pretrained)
-        self.name = pretrained
-        self.processor = AutoProcessor.from_pretrained(path) if processor is None else processor
-        # A config of its own: some classes pass attn_implementation on before they have their text_config.
-        self.model = AutoModelForImageTextToText.from_pretrained(
-            path,
-            config=AutoConfig.from_pretrained(path),
-            attn_implementation={'text_config': ATTENTION_NAME, 'vision_config': 'sdpa'},
-            **dtype_argument(dtype),
-            **({} if quantization is None else {'quantization_config': BitsAndBytesConfig(**quantization)}),
-        )
-        freeze(self)
+        super().__init__(pretrained, dtype, processor, quantization)
         if heads is not None:
             self.heads = choose_heads(heads, self.num_layers, self.num_heads, self.fingerprint())
         if map_folder is not None:
             self.map_cache = OutputCache(map_folder, self, exact_maps)
-
-    @property
-    def config(self) -> Any:
-        return self.model.config
-
-    @property
-    def num_layers(self) -> int:
-        return self.config.text_config.num_hidden_layers
-
-    @property
-    def num_heads(self) -> int:
-        """Attention heads of a layer."""
-        return self.config.text_config.num_attention_heads
-
-    @property
-    def hidden_size(self) -> int:
-        return self.config.text_config.hidden_size
-
-    @property
-    def num_maps(self) -> int:
-        """Channels of the attention maps: the heads that are kept, of all layers, x grids."""
-        return (self.num_layers * self.num_heads if self.heads is None else len(self.heads)) * self.num_grids
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.model.parameters()).device
-
-    @property
-    def image_token_id(self) -> int:
-        token = getattr(self.config, 'image_token_id', None)
-        return self.config.image_token_index if token is None else token
-
-    def train(self, mode: bool = True) -> FrozenLMM:
-        """Stays in evaluation mode whatever ``mode`` says: dropout would change what the LMM attends to."""
-        return super().train(False)
-
-    def weights_hash(self) -> str:
-        """sha256 of all weights, to prove that training left them alone."""
-        return weights_hash(self.model)
-
-    def fingerprint(self) -> str:
-        """Tells one LMM from another of the same shapes, by the layers of its text model (fine-tuned ones differ).
-
-        Empty where the weights were quantised: nothing can be said of the LMM they come from.
-        """
-        if getattr(self.config, 'quantization_config', None) is not None:
-            return ''
-        decoder: Any = find_decoder(self.model, self.config.text_config)
-        return fingerprint(decoder.layers)
 
     def preprocess(self, image: Tensor) -> ImageInputs:
         """Preprocess a uint8 RGB image (3, H, W) as this family does."""
@@ -232,9 +159,9 @@ class FrozenLMM(nn.Module):
         decoder = find_decoder(self.model, self.config.text_config)
         with self._record([sample], cached=cached, all_tokens=all_tokens) as outputs:
             decoder(
-                input_ids=sample.input_ids[None, cached:].to(self.device),
-                position_ids=continued_positions(sample, cached)[None].to(self.device),
-                attention_mask=continued_mask(sample, cached, self.model.dtype).to(self.device),
+                input_ids=self._place(sample.input_ids[None, cached:]),
+                position_ids=self._place(continued_positions(sample, cached)[None]),
+                attention_mask=self._place(continued_mask(sample, cached, self.model.dtype)),
                 past_key_values=past,
                 use_cache=True,
             )
@@ -242,12 +169,16 @@ class FrozenLMM(nn.Module):
         return outputs[0]
 
     def collate(self, samples: Sequence[LMMInputs]) -> dict[str, Tensor]:
-        """Arguments of the LMM's forward pass for a batch, on its device; see :func:`pad_batch`."""
+        """Arguments of the LMM's forward pass for a batch; see :func:`pad_batch`.
+
+        Token ids and pixels are on its device. Sizes of images are not: transformers reads them on the host.
+        """
         batch = pad_batch(samples, padding=next(iter({0, 1} - {self.image_token_id})))
-        return {name: self._place(tensor) for name, tensor in batch.items()}
+        computed = {name for name, tensor in batch.items() if name == 'input_ids' or tensor.is_floating_point()}
+        return {name: self._place(tensor) if name in computed else tensor for name, tensor in batch.items()}
 
     def _place(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.device, self.model.dtype if tensor.is_floating_point() else None)
+        return tensor.to(self.device, self.model.dtype if tensor.is_floating_point() else None, non_blocking=True)
 
     @torch.no_grad()
     def generate(self, image: Tensor, prompt: str, max_new_tokens: int = 128) -> tuple[Tensor, str]:

@@ -6,7 +6,6 @@ Shape shorthand: P phrases, T text tokens of a phrase, D prompt width, S input s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from flmm_plugin.models.frozen import freeze, weights_hash
 from flmm_plugin.models.refiners.boxes import mask_boxes, upsample_masks
 from flmm_plugin.models.refiners.decoding import decode_prompts
 from flmm_plugin.models.refiners.feature_cache import FeatureCache
+from flmm_plugin.models.refiners.image_features import ImageFeatures
 from flmm_plugin.models.refiners.resizing import lay_on_square, needed, spread_over_image
 from flmm_plugin.models.refiners.sam_arch import build_sam
 from flmm_plugin.registry import MODELS
@@ -60,26 +60,19 @@ class SAMRefiner(nn.Module):
             self.model.load_state_dict(read_tensors(resolve(checkpoint)))
         self.transform = ResizeLongestSide(self.model.image_encoder.img_size)
         freeze(self.model.image_encoder)
-        self.cache = FeatureCache(cache_size, feature_folder, exact_features)
-        self._encoder_hash: str | None = None
-        self._register_load_state_dict_pre_hook(self._new_weights)
+        cache = FeatureCache(cache_size, feature_folder, exact_features)
+        self.image_features = ImageFeatures(self.model, self.transform, cache)
+        self._register_load_state_dict_pre_hook(self.image_features.renew)
 
     @property
     def embed_dim(self) -> int:
         """D, the width of a text prompt."""
         return self.model.prompt_encoder.embed_dim
 
-    @property
-    def feature_bytes(self) -> int:
-        """Size of one image's features in ``feature_folder``."""
-        height, width = self.model.prompt_encoder.image_embedding_size
-        each = next(self.model.image_encoder.parameters()).element_size() if self.cache.exact else 2
-        return each * self.embed_dim * height * width
-
     def train(self, mode: bool = True) -> SAMRefiner:
         super().train(mode)
         self.model.image_encoder.eval()
-        self.cache.forget()
+        self.image_features.cache.forget()
         return self
 
     def weights_hash(self) -> str:
@@ -140,35 +133,7 @@ class SAMRefiner(nn.Module):
 
         An image that comes twice is encoded once; in evaluation the last ``cache_size`` are kept.
         """
-        keys = [self._key(image) for image in images]
-        pixels = dict(zip(keys, images, strict=True))
-        like = next(self.model.image_encoder.parameters())
-        found = {key: known for key in pixels if (known := self.cache.get(key, like)) is not None}
-        missing = [key for key in pixels if key not in found]
-        if missing:
-            inputs = torch.cat([self._preprocess(pixels[key]) for key in missing])
-            for key, features in zip(missing, self.model.image_encoder(inputs).split(1), strict=True):
-                # A view would keep the features of the whole batch alive.
-                found[key] = self.cache.put(key, features.clone())
-        if not self.training:
-            self.cache.remember(found)
-        return [found[key] for key in keys]
-
-    def _key(self, image: Tensor) -> str:
-        """Tells images apart by content, and encoders where features outlive the process."""
-        if self.cache.folder is not None and self._encoder_hash is None:
-            self._encoder_hash = self.weights_hash()
-        about = f'{tuple(image.shape)} {torch.is_autocast_enabled()} {self._encoder_hash} {self.cache.exact}'
-        return blake2b(image.contiguous().cpu().numpy().tobytes() + about.encode(), digest_size=20).hexdigest()
-
-    def _new_weights(self, *_: Any) -> None:
-        self._encoder_hash = None
-        self.cache.forget()
-
-    def _preprocess(self, image: Tensor) -> Tensor:
-        """(1, 3, S, S) of a uint8 image (3, H, W)."""
-        resized = self.transform.apply_image(image.permute(1, 2, 0).contiguous().cpu().numpy())
-        return self.model.preprocess(torch.as_tensor(resized, device=self.model.device).permute(2, 0, 1)[None])
+        return self.image_features.encode(images, remember=not self.training)
 
     def embed_prompts(
         self, coarse_logits: Tensor, size: tuple[int, int], input_size: tuple[int, int]
@@ -202,8 +167,8 @@ class SAMRefiner(nn.Module):
     def boxes(self, logits: Tensor, size: tuple[int, int], input_size: tuple[int, int]) -> Tensor:
         """(P, 4) boxes x0, y0, x1, y1 around the masks in SAM's input; the whole image for an empty mask."""
         boxes = mask_boxes(upsample_masks(logits, size))
-        scale = boxes.new_tensor([input_size[1] / size[1], input_size[0] / size[0]])
-        return boxes * scale.repeat(2)
+        x, y = input_size[1] / size[1], input_size[0] / size[0]
+        return torch.stack([side * scale for side, scale in zip(boxes.unbind(1), (x, y, x, y), strict=True)], dim=1)
 
     def decode(
         self,

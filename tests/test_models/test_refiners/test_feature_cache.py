@@ -38,7 +38,7 @@ def test_features_outlive_the_model(tmp_path: Path) -> None:
     for exact, one, other in zip(plain, first, again[:2], strict=True):
         assert torch.equal(one, other) and one.dtype == torch.float32
         torch.testing.assert_close(one, exact, atol=2e-3, rtol=1e-3)
-    tensors = sam.feature_bytes
+    tensors = sam.image_features.num_bytes
     assert tensors == 2 * plain[0].numel() < files[0].stat().st_size < tensors + 200
 
 
@@ -49,7 +49,7 @@ def test_exact_features(tmp_path: Path) -> None:
     for _ in range(2):
         sam = refiner(feature_folder=str(tmp_path), exact_features=True)
         assert torch.equal(sam.encode_images(images)[0], expected)
-    assert len(list(tmp_path.iterdir())) == 2 and sam.feature_bytes == 4 * expected.numel()
+    assert len(list(tmp_path.iterdir())) == 2 and sam.image_features.num_bytes == 4 * expected.numel()
 
 
 def test_other_weights_find_nothing(tmp_path: Path) -> None:

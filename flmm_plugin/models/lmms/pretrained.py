@@ -1,0 +1,92 @@
+"""A pretrained LMM of transformers: how it is loaded, its dimensions, and how it is told from others.
+
+Shape shorthand: L layers, H heads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig, ProcessorMixin
+
+from flmm_plugin.assets import resolve
+from flmm_plugin.models.attention import ATTENTION_NAME
+from flmm_plugin.models.frozen import fingerprint, freeze, weights_hash
+from flmm_plugin.models.hidden_states import find_decoder
+from flmm_plugin.models.lmms.compat import dtype_argument
+
+
+class PretrainedLMM(nn.Module):
+    """Loads an LMM with the attention that can be captured, and freezes it. Arguments: see :class:`FrozenLMM`."""
+
+    #: Indices ``layer * H + head`` of the attention heads that make maps; None for all.
+    heads: tuple[int, ...] | None = None
+    num_grids = 1
+
+    def __init__(
+        self, pretrained: str, dtype: str, processor: ProcessorMixin | None, quantization: dict[str, Any] | None
+    ) -> None:
+        super().__init__()
+        path = resolve(pretrained)
+        self.name = pretrained
+        self.processor = AutoProcessor.from_pretrained(path) if processor is None else processor
+        # A config of its own: some classes pass attn_implementation on before they have their text_config.
+        self.model = AutoModelForImageTextToText.from_pretrained(
+            path,
+            config=AutoConfig.from_pretrained(path),
+            attn_implementation={'text_config': ATTENTION_NAME, 'vision_config': 'sdpa'},
+            **dtype_argument(dtype),
+            **({} if quantization is None else {'quantization_config': BitsAndBytesConfig(**quantization)}),
+        )
+        freeze(self)
+
+    @property
+    def config(self) -> Any:
+        return self.model.config
+
+    @property
+    def num_layers(self) -> int:
+        return self.config.text_config.num_hidden_layers
+
+    @property
+    def num_heads(self) -> int:
+        """Attention heads of a layer."""
+        return self.config.text_config.num_attention_heads
+
+    @property
+    def hidden_size(self) -> int:
+        return self.config.text_config.hidden_size
+
+    @property
+    def num_maps(self) -> int:
+        """Channels of the attention maps: the heads that are kept, of all layers, x grids."""
+        return (self.num_layers * self.num_heads if self.heads is None else len(self.heads)) * self.num_grids
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def image_token_id(self) -> int:
+        token = getattr(self.config, 'image_token_id', None)
+        return self.config.image_token_index if token is None else token
+
+    def train(self, mode: bool = True) -> PretrainedLMM:
+        """Stays in evaluation mode whatever ``mode`` says: dropout would change what the LMM attends to."""
+        return super().train(False)
+
+    def weights_hash(self) -> str:
+        """sha256 of all weights, to prove that training left them alone."""
+        return weights_hash(self.model)
+
+    def fingerprint(self) -> str:
+        """Tells one LMM from another of the same shapes, by the layers of its text model (fine-tuned ones differ).
+
+        Empty where the weights were quantised: nothing can be said of the LMM they come from.
+        """
+        if getattr(self.config, 'quantization_config', None) is not None:
+            return ''
+        decoder: Any = find_decoder(self.model, self.config.text_config)
+        return fingerprint(decoder.layers)
