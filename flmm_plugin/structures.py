@@ -136,9 +136,13 @@ class LMMOutputs:
 
     ``attention_maps``: (P, C, h, w) fp32, C = L * H for each grid, grids stacked along C.
     ``hidden_states``: (L, T, D) the last L hidden states (embeddings excluded) of ``T`` tokens.
-    ``phrase_ids``: (T,) int64 the phrase of each of these tokens.
+    ``phrase_ids``: (T,) int64 the phrase of each of these tokens, on the CPU: what is selected by it is known there.
     """
 
     attention_maps: Tensor
     hidden_states: Tensor
     phrase_ids: Tensor
+
+    @property
+    def num_phrases(self) -> int:
+        return len(self.attention_maps)

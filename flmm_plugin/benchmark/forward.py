@@ -81,7 +81,7 @@ def eager_outputs(lmm: FrozenLMM, sample: LMMInputs) -> tuple[LMMOutputs, int]:
     if lmm.heads is not None:
         maps = maps[:, list(lmm.heads)]
     hidden_states = torch.stack([layer[0] for layer in outputs.hidden_states[-lmm.num_layers :]])
-    phrase_ids = sample.phrase_ids[sample.phrase_rows].to(lmm.device)
+    phrase_ids = sample.phrase_ids[sample.phrase_rows]
     return LMMOutputs(stack_grids(maps, sample), hidden_states[:, sample.phrase_rows], phrase_ids), num_bytes
 
 

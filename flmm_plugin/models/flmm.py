@@ -118,15 +118,10 @@ class FLMM(BaseModel):
         if self.losses is None:
             raise ValueError('the model was built without losses: give loss_mask and loss_dice in its config')
         prepared = self.prepare(images, data_samples)
+        targets_of = [self.make_targets(*about) for about in zip(data_samples, prepared, strict=True)]
         groundings = self.ground_batch(images, prepared, self.lmm(prepared))
         terms: list[dict[str, Tensor]] = []
-        for sample, lmm_inputs, grounding in zip(data_samples, prepared, groundings, strict=True):
-            masks = torch.as_tensor(sample.gt_instances.masks, device=grounding.coarse.device)
-            if len(masks) != lmm_inputs.num_phrases:
-                raise ValueError(f'{lmm_inputs.num_phrases} phrases but {len(masks)} masks in gt_instances')
-            targets = masks.float()
-            if self.targets == 'lmm':
-                targets = resize_targets(targets, lmm_inputs.target_size)
+        for targets, grounding in zip(targets_of, groundings, strict=True):
             losses = self.losses(grounding.coarse, targets)
             if grounding.refined is not None:
                 refined = self.losses(grounding.refined, targets)
@@ -134,6 +129,14 @@ class FLMM(BaseModel):
                 losses.update({f'sam_{name}': weights[name] * value for name, value in refined.items()})
             terms.append(losses)
         return average_over_phrases(terms, [lmm_inputs.num_phrases for lmm_inputs in prepared])
+
+    def make_targets(self, sample: BaseDataElement, lmm_inputs: LMMInputs) -> Tensor:
+        """The phrases' masks (P, H, W), zeros and ones in fp32, on the LMM's device."""
+        masks = torch.as_tensor(sample.gt_instances.masks)
+        if len(masks) != lmm_inputs.num_phrases:
+            raise ValueError(f'{lmm_inputs.num_phrases} phrases but {len(masks)} masks in gt_instances')
+        targets = masks.to(self.lmm.device, non_blocking=True).float()
+        return resize_targets(targets, lmm_inputs.target_size) if self.targets == 'lmm' else targets
 
     @torch.no_grad()
     def predict(self, images: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> list[BaseDataElement]:
@@ -203,7 +206,9 @@ class FLMM(BaseModel):
     def text_prompts(self, lmm_outputs: LMMOutputs) -> list[Tensor]:
         """For each phrase (T, width of SAM's prompts)."""
         tokens = self.text_proj(self.merge_layers(lmm_outputs.hidden_states))
-        return [tokens[lmm_outputs.phrase_ids == phrase] for phrase in range(len(lmm_outputs.attention_maps))]
+        rows = [(lmm_outputs.phrase_ids == phrase).nonzero().flatten() for phrase in range(lmm_outputs.num_phrases)]
+        ordered = tokens[torch.cat(rows).to(tokens.device, non_blocking=True)]
+        return list(ordered.split([len(own) for own in rows]))
 
     def merge_layers(self, hidden_states: Tensor) -> Tensor:
         """Average (L, T, D) hidden states over layers with the learned weights: (T, D)."""

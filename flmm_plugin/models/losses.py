@@ -45,7 +45,7 @@ def average_over_phrases(terms: Sequence[Mapping[str, Tensor]], counts: Sequence
     ``avg_factor``. Divided by its own, phrases of a rank that has few would weigh more. Figures for the log are those
     of the rank's own phrases.
     """
-    phrases_per_rank = torch.tensor(float(sum(counts)), device=next(iter(terms[0].values())).device)
+    phrases_per_rank = next(iter(terms[0].values())).new_full((), sum(counts), dtype=torch.float32)
     all_reduce(phrases_per_rank, op='mean')
     means = {}
     for name in terms[0]:

@@ -87,10 +87,10 @@ def _pack_exactly(outputs: LMMOutputs) -> dict[str, Tensor]:
 
 def _unpack(packed: dict[str, Tensor], like: Tensor) -> LMMOutputs:
     """On the device of ``like``, hidden states in its dtype."""
-    tensors = {name: tensor.to(like.device) for name, tensor in packed.items()}
+    tensors = {name: tensor.to(like.device, non_blocking=True) for name, tensor in packed.items()}
     maps = tensors['maps'].float()
     return LMMOutputs(
         attention_maps=maps * tensors['scale'] if 'scale' in tensors else maps,
         hidden_states=tensors['hidden'].to(like.dtype),
-        phrase_ids=tensors['phrase_ids'],
+        phrase_ids=packed['phrase_ids'],
     )

@@ -31,9 +31,11 @@ class FeatureCache:
         """The features, on the device of ``like`` and of its dtype; None if there are none or their file is damaged."""
         if key in self._last:
             self._last.move_to_end(key)
-            return self._last[key]
-        found = None if self.folder is None else self.folder.get(key)
-        return None if found is None else found['features'].to(like.device, like.dtype)
+            found: Tensor | None = self._last[key]
+        else:
+            kept = None if self.folder is None else self.folder.get(key)
+            found = None if kept is None else kept['features']
+        return None if found is None else found.to(like.device, like.dtype, non_blocking=True)
 
     def put(self, key: str, features: Tensor) -> Tensor:
         """Write the features to disk, if wanted, and give them back as they will be read."""

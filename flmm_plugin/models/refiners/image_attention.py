@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from segment_anything.modeling.image_encoder import Attention, ImageEncoderViT, get_rel_pos
+from segment_anything.modeling.image_encoder import Attention, ImageEncoderViT
 from torch import Tensor
 
 #: Of the relative positions that are laid out at once: a CPU's cache must hold them.
@@ -40,14 +40,19 @@ class FusedAttention(Attention):
             yield query, None
             return
         height, width = query.shape[2:4]
-        by_row = get_rel_pos(height, height, self.rel_pos_h)
-        by_column = get_rel_pos(width, width, self.rel_pos_w)
+        by_row, by_column = relative(height, self.rel_pos_h), relative(width, self.rel_pos_w)
         row_bytes = query[:, :, 0, :, 0].numel() * height * width * query.element_size()
         size = height if query.device.type != 'cpu' else max(1, CPU_CHUNK_BYTES // row_bytes)
         for rows, row_positions in zip(query.split(size, dim=2), by_row.split(size), strict=True):
             vertical = torch.einsum('bhywd,ykd->bhywk', rows, row_positions)
             horizontal = torch.einsum('bhywd,wkd->bhywk', rows, by_column)
             yield rows, (vertical[..., None] + horizontal[..., None, :]).flatten(4).flatten(2, 3)
+
+
+def relative(size: int, embeddings: Tensor) -> Tensor:
+    """Embeddings (size, size, D) from place to place along a side, of those of all distances (2 * size - 1, D)."""
+    places = torch.arange(size, device=embeddings.device)  # segment-anything's own are on the CPU: a GPU would wait
+    return embeddings[places[:, None] - places + size - 1]
 
 
 def fuse_attention(encoder: ImageEncoderViT) -> None:
