@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,12 +12,13 @@ from flmm_plugin.benchmark.chatting import measure_chat
 from flmm_plugin.benchmark.extract import extract
 from flmm_plugin.benchmark.forward import captured, eager
 from flmm_plugin.benchmark.inputs import make_inputs
-from flmm_plugin.benchmark.presets import PRESETS, Preset, RandomLlava, grid_for, preset_for
+from flmm_plugin.benchmark.presets import MASK_HEADS, PRESETS, SAM, Preset, RandomLlava, grid_for, preset_for
 from flmm_plugin.benchmark.subject import PresetSubject
 from flmm_plugin.benchmark.testing import measure_testing
-from flmm_plugin.benchmark.training import build_models, measure_training
+from flmm_plugin.benchmark.training import build_models, make_samples, measure_training
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.hidden_states import find_decoder
+from tests.pretend_cuda import pretend_cuda
 
 LARGE = [name for name, preset in PRESETS.items() if preset.needs_gpu]
 IN_PLACE = Preset(layers=2, heads=4, width=64, mlp_width=128, kv_heads=2, needs_gpu=True)
@@ -86,3 +88,23 @@ def test_small_presets_have_the_same_weights_wherever_they_go() -> None:
     first, second = (RandomLlava(PRESETS['tiny'], 8, device=torch.device(device)) for device in ('cpu', DEVICES[-1]))
     assert first.weights_hash() == second.weights_hash()
     assert RandomLlava(PRESETS['tiny'], 8, torch.bfloat16).model.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize('name', LARGE)
+def test_presets_of_gpus_run_where_one_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As narrow as the tiny one, in their bf16, on what stands for a GPU: ours computes what the authors' way does."""
+    kv_heads = PRESETS[name].kv_heads and 2
+    narrow = replace(PRESETS[name], layers=2, heads=4, kv_heads=kv_heads, width=64, mlp_width=128)
+    monkeypatch.setitem(PRESETS, name, narrow)
+    for parts in (MASK_HEADS, SAM):
+        monkeypatch.setitem(parts, name, parts['tiny'])
+    with pretend_cuda():
+        ours, original = build_models(PresetSubject(name, device='cuda:0'), 200, 6)
+        sample = make_inputs(ours.lmm, 200, 6)
+        found, expected = (way(ours.lmm, sample).maps for way in (captured, eager))
+        images, samples = make_samples(ours.lmm, 200, 6, batch=1)
+        losses, singles = (model.loss(images, samples) for model in (ours, original))
+    assert ours.lmm.model.dtype == torch.bfloat16 and found.device.type == 'cuda'
+    torch.testing.assert_close(found.on_cpu, expected.on_cpu, atol=2**-13, rtol=2**-6)
+    for loss, single in zip(losses.values(), singles.values(), strict=True):
+        torch.testing.assert_close(loss.on_cpu, single.on_cpu, atol=0.02, rtol=0)
