@@ -72,28 +72,40 @@ class PretendCUDA(TorchDispatchMode):
             return func(*args, **kwargs)
         if func is aten._fused_sdp_choice.default:
             return 0  # the plain way, which both devices know
-        self.check(func, args, kwargs, tensors, to_cuda)
+        if ours and func not in COPIES:
+            refuse_two_devices(func, args, tensors)
+        if crosses(args[0], to_cuda, kwargs) if func is aten._to_copy.default else waits(func, args):
+            self.waits.append(place(func))
         if device is not None:
             kwargs['device'] = torch.device('cpu')
+        first = args[0] if args else None
         args, kwargs = tree_map_only(CUDATensor, lambda tensor: tensor.on_cpu, (args, kwargs))
         results = func(*args, **kwargs)
-        if func._schema.is_mutable and ours and results is args[0]:
-            return ours[0]
+        if func._schema.is_mutable and results is args[0]:
+            return first
         return tree_map_only(Tensor, CUDATensor, results) if to_cuda else results
 
-    def check(self, func: Any, args: Any, kwargs: Any, tensors: list[Tensor], to_cuda: bool) -> None:
-        ours = [tensor for tensor in tensors if isinstance(tensor, CUDATensor)]
-        indices = tree_leaves(args[1]) if func in INDEXED else []
-        others = [t for t in tensors if t.ndim > 0 and not isinstance(t, CUDATensor) and id(t) not in map(id, indices)]
-        if ours and others and func not in COPIES:
-            raise RuntimeError(f'{func} on tensors of cuda and of the CPU')
-        given = [index for index in indices if isinstance(index, Tensor)]
-        counted = any(index.dtype == torch.bool for index in given if isinstance(index, CUDATensor))
-        moved = any(not isinstance(index, CUDATensor) for index in given)
-        copied = func in COPIES and len(ours) < len(tensors) + (func is aten._to_copy.default and not to_cuda)
-        blocking = copied and not (kwargs.get('non_blocking') or args[2:])
-        if blocking or (ours and (func in WAITS or counted or moved)):
-            self.waits.append(place(func))
+
+def refuse_two_devices(func: Any, args: Any, tensors: list[Tensor]) -> None:
+    """Single values and indices may come from the CPU."""
+    allowed = {id(index) for index in tree_leaves(args[1])} if func in INDEXED else set()
+    if any(t.ndim > 0 and not isinstance(t, CUDATensor) and id(t) not in allowed for t in tensors):
+        raise RuntimeError(f'{func} on tensors of cuda and of the CPU')
+
+
+def waits(func: Any, args: Any) -> bool:
+    """Whether the host waits in this operation, some of whose tensors are on the GPU."""
+    if func is aten.copy_.default:
+        return crosses(args[1], isinstance(args[0], CUDATensor), dict(non_blocking=any(args[2:])))
+    if func in INDEXED:
+        indices = [index for index in tree_leaves(args[1]) if isinstance(index, Tensor)]
+        return any(index.dtype == torch.bool or not isinstance(index, CUDATensor) for index in indices)
+    return func in WAITS
+
+
+def crosses(source: Tensor, to_cuda: bool, options: dict[str, Any]) -> bool:
+    """Whether a copy to (or else from) the GPU makes the host wait: memory of the host is not pinned here."""
+    return isinstance(source, CUDATensor) != to_cuda and not (to_cuda and options.get('non_blocking'))
 
 
 def place(func: Any) -> str:
@@ -106,14 +118,17 @@ def pretend_cuda() -> Iterator[PretendCUDA]:
     """Inside the block ``cuda:0`` may be moved to and created on; what was moved to it is of no use afterwards."""
     torch._C._ensureCUDADeviceGuardSet()  # one that does nothing, where there is no GPU
     overwrite = torch.__future__.get_overwrite_module_params_on_conversion()
-    torch.__future__.set_overwrite_module_params_on_conversion(
-        True
-    )  # a parameter keeps its class where it is moved in place
+    # Moved in place, a parameter would keep its class.
+    torch.__future__.set_overwrite_module_params_on_conversion(True)
     create = torch.tensor
+
+    def tensor(data: Any, *, device: Any = None, **options: Any) -> Tensor:
+        """As PyTorch does it, behind what modes see: made on the CPU and moved."""
+        return create(data, device='cpu', **options).to(device or torch.get_default_device())
+
     with (
         mock.patch.object(torch.cuda, '_lazy_init', lambda: None),
-        # As PyTorch does it, behind what modes see.
-        mock.patch.object(torch, 'tensor', lambda data, device=None, **how: create(data, **how).to(device or 'cpu')),
+        mock.patch.object(torch, 'tensor', tensor),
         PretendCUDA() as mode,
     ):
         try:
