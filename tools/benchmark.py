@@ -42,7 +42,7 @@ from flmm_plugin.benchmark.presets import PRESETS, TOKENS
 from flmm_plugin.benchmark.subject import ConfigSubject, PresetSubject, Subject
 from flmm_plugin.benchmark.testing import measure_testing
 from flmm_plugin.benchmark.testing import table as testing_table
-from flmm_plugin.benchmark.training import measure_training
+from flmm_plugin.benchmark.training import BATCH, measure_training
 from flmm_plugin.benchmark.training import table as training_table
 from flmm_plugin.errors import readable_errors
 
@@ -52,6 +52,7 @@ WAYS = {
     'test': (measure_testing, testing_table),
     'chat': (measure_chat, chat_table),
 }
+BATCHES = {'extract': 1, 'train': BATCH}
 ABOUT = {
     'extract': 'the forward pass of the LMM',
     'train': 'a training step',
@@ -71,10 +72,13 @@ def parse_args() -> argparse.Namespace:
         lengths = f'{" ".join(map(str, TOKENS))}; for a config, what its image takes and {TEXT_TOKENS}'
         one.add_argument('--tokens', type=int, nargs='+', help=f'lengths, image included (default: {lengths})')
         one.add_argument('--phrases', type=int, default=6)
-        one.add_argument('--repeats', type=int, default=5, help='times are medians of so many rounds')
+        one.add_argument('--layers', type=at_least_one, help="of a preset's language model (default: the preset's own)")
+        one.add_argument('--repeats', type=at_least_one, default=5, help='times are medians of so many rounds')
         one.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
         one.add_argument('--dtype', choices=['float32', 'bfloat16', 'float16'], help='of the LMM (default: its own)')
         one.add_argument('--json', action='store_true', help='print one JSON object')
+        if name in BATCHES:
+            one.add_argument('--batch', type=at_least_one, default=BATCHES[name], help='default: %(default)s')
         if name == 'extract':
             one.add_argument('--plot', type=drawable, metavar='FILE.png', help='draw time and memory against tokens')
         if name == 'train':
@@ -87,14 +91,23 @@ def parse_args() -> argparse.Namespace:
     epoch.add_argument('--repeats', type=int, default=3, help='times are medians of so many rounds')
     epoch.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     epoch.add_argument('--json', action='store_true', help='print one JSON object')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.what != 'epoch' and args.config is not None and args.layers is not None:
+        parser.error('--layers is of presets: the LMM of a config has the layers of its weights')
+    return args
+
+
+def at_least_one(number: str) -> int:
+    if not number.isdecimal() or int(number) < 1:
+        raise argparse.ArgumentTypeError(f'{number} is not a whole number from 1 on')
+    return int(number)
 
 
 def measure_subject(args: argparse.Namespace) -> dict[str, Any]:
-    subject: Subject = PresetSubject(args.preset, device=args.device, dtype=args.dtype)
+    subject: Subject = PresetSubject(args.preset, args.layers, device=args.device, dtype=args.dtype)
     if args.config is not None:
         subject = ConfigSubject(args.config, device=args.device, dtype=args.dtype)
-    options = dict(steps=args.steps) if args.what == 'train' else {}
+    options = {name: getattr(args, name) for name in ('batch', 'steps') if name in args}
     return WAYS[args.what][0](subject, args.tokens, args.phrases, args.repeats, **options)
 
 

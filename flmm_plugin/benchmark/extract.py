@@ -22,9 +22,9 @@ from flmm_plugin.benchmark.subject import Subject
 
 
 def extract(
-    subject: Subject, tokens: Sequence[int] | None = None, phrases: int = 6, repeats: int = 5
+    subject: Subject, tokens: Sequence[int] | None = None, phrases: int = 6, repeats: int = 5, batch: int = 1
 ) -> dict[str, Any]:
-    """Measure every length of ``tokens``, see :meth:`Subject.lengths`.
+    """Measure every length of ``tokens``, see :meth:`Subject.lengths`, ``batch`` samples at a time.
 
     Returns:
         The circumstances, and under ``extract`` one dict for each length, see :func:`measure_length`.
@@ -32,32 +32,33 @@ def extract(
     lengths = subject.lengths(tokens, phrases)
     return dict(
         **subject.about,
+        batch=batch,
         phrases=phrases,
         repeats=repeats,
         **circumstances(subject.device),
-        extract=[measure_length(subject, length, phrases, repeats) for length in lengths],
+        extract=[measure_length(subject, length, phrases, repeats, batch) for length in lengths],
     )
 
 
-def measure_length(subject: Subject, tokens: int, phrases: int, repeats: int) -> dict[str, Any]:
+def measure_length(subject: Subject, tokens: int, phrases: int, repeats: int, batch: int) -> dict[str, Any]:
     """Time, memory and kept bytes of the three ways at one length.
 
     Ratios are ours to the other, so that 1 is the other's price; ``speedup_vs_eager`` alone is eager's time to ours.
     ``max_difference`` is the largest difference between the maps that ours and eager end up with.
     """
     lmm = subject.lmm(tokens, phrases)
-    sample = make_inputs(lmm, tokens, phrases)
-    ways = {name: partial(way, lmm, sample) for name, way in FORWARDS.items()}
+    samples = [make_inputs(lmm, tokens, phrases)] * batch
+    ways = {name: partial(way, lmm, samples) for name, way in FORWARDS.items()}
     kept, difference = compare(ways)
     seconds = interleaved(ways, repeats)
     if subject.device == 'cpu':
-        memory = {way: peak_memory(way, subject, tokens, phrases) for way in FORWARDS}
+        memory = {way: peak_memory(way, subject, tokens, phrases, batch) for way in FORWARDS}
     else:
-        memory = {way: peak_cuda_memory(way, lmm, sample) for way in FORWARDS}
+        memory = {way: peak_cuda_memory(way, lmm, samples) for way in FORWARDS}
     peaks = {way: found['peak'] for way, found in memory.items()}
     return dict(
         tokens=tokens,
-        image_tokens=int((sample.input_ids == lmm.image_token_id).sum()),
+        image_tokens=int((samples[0].input_ids == lmm.image_token_id).sum()),
         time_vs_bare=seconds['ours'] / seconds['bare'],
         peak_memory_vs_bare=peaks['ours'] / peaks['bare'],
         speedup_vs_eager=seconds['eager'] / seconds['ours'],
@@ -77,10 +78,9 @@ def compare(ways: Mapping[str, Callable[[], Kept]]) -> tuple[dict[str, int], flo
     for name, way in ways.items():
         result = way()
         kept[name] = result.num_bytes
-        if result.maps is not None:
+        if result.maps:
             maps.append(result.maps)
-    ours, eager = maps
-    return kept, (ours - eager).abs().max().item()
+    return kept, max((ours - eager).abs().max().item() for ours, eager in zip(*maps, strict=True))
 
 
 def interleaved(ways: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:

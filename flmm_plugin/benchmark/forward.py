@@ -22,11 +22,11 @@ class Kept:
     """What is left of the LMM's insides when its forward pass ends.
 
     ``num_bytes``: size of the attention and hidden states held.
-    ``maps``: (P, C, h, w) fp32 attention of the phrases to the image; None where nothing is kept.
+    ``maps``: of each sample (P, C, h, w) fp32 attention of its phrases to its image; none where nothing is kept.
     """
 
     num_bytes: int
-    maps: Tensor | None = None
+    maps: tuple[Tensor, ...] = ()
 
 
 @contextmanager
@@ -42,9 +42,9 @@ def attention_of(lmm: FrozenLMM, name: str) -> Iterator[None]:
 
 
 @torch.no_grad()
-def bare(lmm: FrozenLMM, sample: LMMInputs) -> Kept:
-    """The forward pass alone, on transformers' own SDPA."""
-    inputs = lmm.collate([sample])
+def bare(lmm: FrozenLMM, samples: Sequence[LMMInputs]) -> Kept:
+    """The forward pass over a batch alone, on transformers' own SDPA."""
+    inputs = lmm.collate(samples)
     # As processors give it. Without one transformers looks for packed texts and takes the slower kernels with a mask.
     attention_mask = torch.ones_like(inputs['input_ids'])
     with attention_of(lmm, 'sdpa'):
@@ -53,36 +53,49 @@ def bare(lmm: FrozenLMM, sample: LMMInputs) -> Kept:
 
 
 @torch.no_grad()
-def captured(lmm: FrozenLMM, sample: LMMInputs) -> Kept:
+def captured(lmm: FrozenLMM, samples: Sequence[LMMInputs]) -> Kept:
     """The forward pass of grounding, as it is trained and tested."""
-    (kept,) = lmm([sample])
-    return Kept(kept.attention_maps.nbytes + kept.hidden_states.nbytes, kept.attention_maps)
+    kept = lmm(samples)
+    num_bytes = sum(one.attention_maps.nbytes + one.hidden_states.nbytes for one in kept)
+    return Kept(num_bytes, tuple(one.attention_maps for one in kept))
 
 
 @torch.no_grad()
-def eager(lmm: FrozenLMM, sample: LMMInputs) -> Kept:
+def eager(lmm: FrozenLMM, samples: Sequence[LMMInputs]) -> Kept:
     """Every layer's whole attention and hidden states returned, and the phrases' part taken out afterwards."""
-    outputs, num_bytes = eager_outputs(lmm, sample)
-    return Kept(num_bytes, outputs.attention_maps)
+    outputs, num_bytes = eager_outputs(lmm, samples)
+    return Kept(num_bytes, tuple(one.attention_maps for one in outputs))
 
 
 @torch.no_grad()
-def eager_outputs(lmm: FrozenLMM, sample: LMMInputs) -> tuple[LMMOutputs, int]:
+def eager_outputs(lmm: FrozenLMM, samples: Sequence[LMMInputs]) -> tuple[list[LMMOutputs], int]:
     """The same as what grounding keeps, and the bytes of what was returned whole."""
     with attention_of(lmm, 'eager'):
-        outputs = lmm.model(**lmm.collate([sample]), use_cache=False, output_attentions=True, output_hidden_states=True)
-    num_bytes = sum(tensor.nbytes for tensor in (*outputs.attentions, *outputs.hidden_states))
+        # As the authors do it: with the logits of all tokens.
+        whole = lmm.model(**lmm.collate(samples), use_cache=False, output_attentions=True, output_hidden_states=True)
+    num_bytes = sum(tensor.nbytes for tensor in (*whole.attentions, *whole.hidden_states))
+    attentions, hidden_states = whole.attentions, whole.hidden_states[-lmm.num_layers :]
+    outputs = [
+        part_of_phrases(lmm, sample, [layer[b] for layer in attentions], [layer[b] for layer in hidden_states])
+        for b, sample in enumerate(samples)
+    ]
+    return outputs, num_bytes
+
+
+def part_of_phrases(
+    lmm: FrozenLMM, sample: LMMInputs, attentions: Sequence[Tensor], hidden_states: Sequence[Tensor]
+) -> LMMOutputs:
+    """What grounding keeps, of each layer's attention (H, N, N) and hidden states (N, D) of one sample."""
     columns = torch.cat([grid.columns for grid in sample.grids])
     rows = [(sample.phrase_ids == phrase).nonzero().flatten() for phrase in range(sample.num_phrases)]
-    # As the authors do it: logits of all tokens; the image's columns of every row and the hidden states of every token
-    # are copied first, and what belongs to the phrases is taken from them.
-    to_image = [attention[0][..., columns] for attention in outputs.attentions]
+    # As the authors do it: the image's columns of every row and the hidden states of every token are copied first, and
+    # what belongs to the phrases is taken from them.
+    to_image = [attention[..., columns] for attention in attentions]
     maps = torch.cat([average(attention, rows) for attention in to_image], dim=1)
     if lmm.heads is not None:
         maps = maps[:, list(lmm.heads)]
-    hidden_states = torch.stack([layer[0] for layer in outputs.hidden_states[-lmm.num_layers :]])
-    phrase_ids = sample.phrase_ids[sample.phrase_rows]
-    return LMMOutputs(stack_grids(maps, sample), hidden_states[:, sample.phrase_rows], phrase_ids), num_bytes
+    states = torch.stack(list(hidden_states))[:, sample.phrase_rows]
+    return LMMOutputs(stack_grids(maps, sample), states, sample.phrase_ids[sample.phrase_rows])
 
 
 def average(attention: Tensor, rows: Sequence[Tensor]) -> Tensor:

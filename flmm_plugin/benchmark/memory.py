@@ -8,7 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -27,7 +27,7 @@ from flmm_plugin.structures import LMMInputs
 STATUS = Path('/proc/self/status')
 
 
-def peak_memory(way: str, subject: Subject, tokens: int, phrases: int) -> dict[str, int]:
+def peak_memory(way: str, subject: Subject, tokens: int, phrases: int, batch: int) -> dict[str, int]:
     """Bytes resident before a forward pass (``before``) and at most during it (``peak``), in a process of its own.
 
     What one pass leaves in the allocator would be counted for the next. The processes are forked from one that has
@@ -37,21 +37,21 @@ def peak_memory(way: str, subject: Subject, tokens: int, phrases: int) -> dict[s
     context.set_forkserver_preload([__name__])
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         try:
-            return pool.submit(measure, way, subject, tokens, phrases, torch.get_num_threads()).result()
+            return pool.submit(measure, way, subject, tokens, phrases, batch, torch.get_num_threads()).result()
         except BrokenProcessPool as error:
             raise UserError(
                 f'the process that measured {way!r} at {tokens} tokens was killed, most likely for want of memory: '
-                'measure shorter sequences (--tokens)'
+                'measure shorter sequences (--tokens) or fewer at a time (--batch)'
             ) from error
 
 
-def measure(way: str, subject: Subject, tokens: int, phrases: int, threads: int) -> dict[str, int]:
+def measure(way: str, subject: Subject, tokens: int, phrases: int, batch: int, threads: int) -> dict[str, int]:
     """Build, run once and look at this very process."""
     torch.set_num_threads(threads)
     lmm = subject.lmm(tokens, phrases)
-    sample = make_inputs(lmm, tokens, phrases)
+    samples = [make_inputs(lmm, tokens, phrases)] * batch
     before = forget_peak()
-    FORWARDS[way](lmm, sample)
+    FORWARDS[way](lmm, samples)
     return dict(before=before, peak=resident('VmHWM'))
 
 
@@ -70,12 +70,12 @@ def resident(name: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024)
 
 
-def peak_cuda_memory(way: str, lmm: FrozenLMM, sample: LMMInputs) -> dict[str, int]:
+def peak_cuda_memory(way: str, lmm: FrozenLMM, samples: Sequence[LMMInputs]) -> dict[str, int]:
     """The same on a GPU, where PyTorch counts the bytes that tensors take."""
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    FORWARDS[way](lmm, sample)
+    FORWARDS[way](lmm, samples)
     torch.cuda.synchronize()
     return dict(before=before, peak=torch.cuda.max_memory_allocated())
 

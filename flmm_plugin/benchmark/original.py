@@ -56,7 +56,7 @@ def decompose(refiner: Any) -> None:
 @torch.no_grad()
 def read_eagerly(lmm: FrozenLMM, samples: Sequence[LMMInputs]) -> list[LMMOutputs]:
     """In place of the LMM's ``forward``."""
-    return [eager_outputs(lmm, sample)[0] for sample in samples]
+    return [eager_outputs(lmm, [sample])[0][0] for sample in samples]
 
 
 def postprocess(refiner: SAMRefiner, logits: Tensor, input_size: tuple[int, int], size: tuple[int, int]) -> Tensor:

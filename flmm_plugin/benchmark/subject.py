@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -34,8 +34,8 @@ class Subject(ABC):
 
     @property
     @abstractmethod
-    def about(self) -> dict[str, str]:
-        """What the result says of it: ``preset`` or ``config``, and the ``dtype`` of the LMM."""
+    def about(self) -> dict[str, Any]:
+        """What the result says of it: ``preset`` or ``config``, and the ``layers`` and ``dtype`` of the LMM."""
 
     @property
     @abstractmethod
@@ -82,16 +82,21 @@ class Subject(ABC):
 
 @dataclass(frozen=True)
 class PresetSubject(Subject):
-    """An LMM with random weights, whose image takes what the text leaves of a sequence."""
+    """An LMM with random weights, whose image takes what the text leaves of a sequence.
+
+    ``layers``: of the language model, the preset's own by default.
+    """
 
     preset: str
+    layers: int | None = None
 
     def __str__(self) -> str:
         return f'the preset {self.preset}'
 
     @property
-    def about(self) -> dict[str, str]:
-        return dict(preset=self.preset, dtype=self.dtype or PRESETS[self.preset].dtype)
+    def about(self) -> dict[str, Any]:
+        own = PRESETS[self.preset]
+        return dict(preset=self.preset, layers=self.layers or own.layers, dtype=self.dtype or own.dtype)
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -106,7 +111,7 @@ class PresetSubject(Subject):
     def lmm_config(self, tokens: int, phrases: int) -> dict[str, Any]:
         return dict(
             type=RandomLlava,
-            preset=preset_for(self.preset, self.device),
+            preset=replace(preset_for(self.preset, self.device), layers=self.about['layers']),
             grid=grid_for(tokens, phrases),
             dtype=getattr(torch, self.about['dtype']),
             device=self.device,
@@ -129,8 +134,9 @@ class ConfigSubject(Subject):
         return self.config
 
     @property
-    def about(self) -> dict[str, str]:
-        return dict(config=self.config, dtype=self.dtype or self._facts[1])
+    def about(self) -> dict[str, Any]:
+        _, layers, dtype = self._facts
+        return dict(config=self.config, layers=layers, dtype=self.dtype or dtype)
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -161,10 +167,10 @@ class ConfigSubject(Subject):
         return model
 
     @cached_property
-    def _facts(self) -> tuple[int, str]:
-        """The tokens of an image and the dtype of the LMM, which is loaded once for them alone."""
+    def _facts(self) -> tuple[int, int, str]:
+        """The tokens of an image, the layers and the dtype of the LMM, which is loaded once for them alone."""
         lmm = MODELS.build(self.lmm_config())
-        return image_tokens(lmm), str(lmm.model.dtype).removeprefix('torch.')
+        return image_tokens(lmm), lmm.num_layers, str(lmm.model.dtype).removeprefix('torch.')
 
 
 def computed(config: dict[str, Any], folder: str) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -19,23 +21,29 @@ def lmm() -> RandomLlava:
 
 
 def test_ours_and_eager_end_up_with_the_same_maps(lmm: RandomLlava) -> None:
+    """Of each sample of a batch; what is kept grows with it."""
     sample = make_inputs(lmm, TOKENS, PHRASES)
-    ours, theirs = captured(lmm, sample), eager(lmm, sample)
-    assert ours.maps is not None and theirs.maps is not None
+    other = replace(sample, phrase_ids=sample.phrase_ids.roll(2))
     grid = grid_for(TOKENS, PHRASES)
-    assert ours.maps.shape == theirs.maps.shape == (PHRASES, 8, grid, grid)
-    torch.testing.assert_close(ours.maps, theirs.maps, atol=1e-6, rtol=0)
-    assert bare(lmm, sample).num_bytes == 0
-    assert theirs.num_bytes == 2 * 4 * TOKENS**2 * 4 + 3 * TOKENS * 64 * 4  # 2 layers, 4 heads, width 64, fp32
-    assert ours.num_bytes == PHRASES * 8 * grid**2 * 4 + 2 * 12 * 64 * 4
+    for samples in ([sample], [sample, other]):
+        ours, theirs = captured(lmm, samples), eager(lmm, samples)
+        assert len(ours.maps) == len(theirs.maps) == len(samples)
+        for mine, expected in zip(ours.maps, theirs.maps, strict=True):
+            assert mine.shape == (PHRASES, 8, grid, grid)
+            torch.testing.assert_close(mine, expected, atol=1e-6, rtol=0)
+        assert bare(lmm, samples).num_bytes == 0
+        per_sample = 2 * 4 * TOKENS**2 * 4 + 3 * TOKENS * 64 * 4  # 2 layers, 4 heads, width 64, fp32
+        assert theirs.num_bytes == per_sample * len(samples)
+        assert ours.num_bytes == (PHRASES * 8 * grid**2 * 4 + 2 * 12 * 64 * 4) * len(samples)
+    assert (ours.maps[0] - ours.maps[1]).abs().max() > 1e-6
 
 
 def test_ways_leave_the_model_as_it_was(lmm: RandomLlava) -> None:
     sample, before = make_inputs(lmm, TOKENS, PHRASES), lmm.weights_hash()
-    first = captured(lmm, sample).maps
+    (first,) = captured(lmm, [sample]).maps
     for way in FORWARDS.values():
-        way(lmm, sample)
-    assert torch.equal(first, captured(lmm, sample).maps)
+        way(lmm, [sample])
+    assert torch.equal(first, captured(lmm, [sample]).maps[0])
     assert lmm.weights_hash() == before
 
 

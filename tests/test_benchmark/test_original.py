@@ -36,7 +36,7 @@ def test_ours_and_eager_end_up_with_the_same_maps(
     (length,) = subject.lengths(None, 3)
     lmm = subject.lmm(length, 3)
     sample = make_inputs(lmm, length, 3)
-    mine, theirs = captured(lmm, sample).maps, eager(lmm, sample).maps
+    (mine,), (theirs,) = captured(lmm, [sample]).maps, eager(lmm, [sample]).maps
     assert mine is not None and theirs is not None
     assert mine.shape[:2] == (3, (8 if heads is None else len(heads)) * lmm.num_grids)
     assert mine.std() > 1e-6  # maps that are all alike would agree in any order

@@ -78,7 +78,7 @@ def test_weights_made_in_place(device: str, dtype: torch.dtype, tolerance: float
     for name, parameter in find_decoder(lmm.model, lmm.config.text_config).named_parameters():
         assert name.endswith('norm.weight') or parameter.float().std().item() == pytest.approx(0.02, rel=0.1)
     sample = make_inputs(lmm, 120, 3)
-    ours, theirs = captured(lmm, sample).maps, eager(lmm, sample).maps
+    (ours,), (theirs,) = captured(lmm, [sample]).maps, eager(lmm, [sample]).maps
     assert ours is not None and theirs is not None
     torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=0)
     assert (ours > 0).all() and ours.std(dim=(-2, -1)).min() > 0
@@ -101,7 +101,7 @@ def test_presets_of_gpus_run_where_one_is(name: str, monkeypatch: pytest.MonkeyP
     with pretend_cuda():
         ours, original = build_models(PresetSubject(name, device='cuda:0'), 200, 6)
         sample = make_inputs(ours.lmm, 200, 6)
-        found, expected = (way(ours.lmm, sample).maps for way in (captured, eager))
+        found, expected = (way(ours.lmm, [sample]).maps[0] for way in (captured, eager))
         images, samples = make_samples(ours.lmm, 200, 6, batch=1)
         losses, singles = (model.loss(images, samples) for model in (ours, original))
     assert ours.lmm.model.dtype == torch.bfloat16 and found.device.type == 'cuda'

@@ -31,7 +31,7 @@ def test_what_arrives_in_another_process_builds_the_same(subject: Subject) -> No
 
 def test_config_s_own_lmm_and_refiner() -> None:
     subject, expected = ConfigSubject(str(CONFIG)), MODELS.build(Config.fromfile(CONFIG).model)
-    assert subject.about == dict(config=str(CONFIG), dtype='float32')
+    assert subject.about == dict(config=str(CONFIG), layers=4, dtype='float32')
     assert subject.lmm(0, 0).weights_hash() == expected.lmm.weights_hash()
     assert weights_hash(subject.refiner()) == weights_hash(expected.sam)
     model = subject.model(0, 0)

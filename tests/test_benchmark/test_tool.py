@@ -6,13 +6,11 @@ import json
 import runpy
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flmm_plugin.benchmark import training
 from flmm_plugin.benchmark.forward import FORWARDS
 from tests.test_benchmark.conftest import WriteConfig
 from tests.tiny_checkpoint import CONFIG
@@ -50,23 +48,34 @@ def check_costs(row: dict[str, Any]) -> None:
 
 def test_preset_as_one_json_object(run: Run, tmp_path: Path) -> None:
     plot = tmp_path / 'costs.png'
-    options = ['--phrases', '2', '--repeats', '1', '--json', '--plot', str(plot)]
+    options = ['--phrases', '2', '--batch', '2', '--layers', '3', '--repeats', '1', '--json', '--plot', str(plot)]
     out, err, code = run('extract', '--preset', 'tiny', '--tokens', '90', '120', *options)
     assert code == 0, err
     result = json.loads(out)
     assert result['preset'] == 'tiny' and result['repeats'] == 1 and result['dtype'] == 'float32'
-    assert 'config' not in result
+    assert 'config' not in result and result['layers'] == 3 and result['batch'] == 2
     assert plot.read_bytes().startswith(b'\x89PNG')
     assert {'machine', 'cores', 'threads', 'torch', 'transformers', 'date'} <= set(result)
     assert [row['tokens'] for row in result['extract']] == [90, 120]
     for row in result['extract']:
         check_costs(row)
+        # 3 layers of 4 heads, 4 states of width 64, fp32, 2 samples
+        assert row['kept_bytes']['eager'] == 2 * 4 * (3 * 4 * row['tokens'] ** 2 + 4 * row['tokens'] * 64)
+
+
+def test_what_cannot_be_measured(run: Run) -> None:
+    for options, message in {
+        ('--config', str(CONFIG), '--layers', '3'): '--layers is of presets',
+        ('--preset', 'tiny', '--batch', '0'): '0 is not a whole number from 1 on',
+    }.items():
+        _, err, code = run('extract', *options)
+        assert code == 2 and message in err
 
 
 @pytest.mark.parametrize('what', ['extract', 'train', 'test', 'chat'])
-def test_config(run: Run, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, 'measure_training', partial(training.measure_training, batch=1))  # 8 take 10 s
-    out, err, code = run(what, '--config', str(CONFIG), '--phrases', '2', '--repeats', '1', '--json')
+def test_config(run: Run, what: str) -> None:
+    batch = ['--batch', '1'] if what == 'train' else []  # 8 take 10 s
+    out, err, code = run(what, '--config', str(CONFIG), '--phrases', '2', '--repeats', '1', '--json', *batch)
     assert code == 0, err
     result = json.loads(out)
     assert result['config'] == str(CONFIG) and result['dtype'] == 'float32' and 'preset' not in result
