@@ -74,7 +74,7 @@ class PretendCUDA(TorchDispatchMode):
             return 0  # the plain way, which both devices know
         if ours and func not in COPIES:
             refuse_two_devices(func, args, tensors)
-        if crosses(args[0], to_cuda, kwargs) if func is aten._to_copy.default else waits(func, args):
+        if waits(func, args, kwargs, to_cuda):
             self.waits.append(place(func))
         if device is not None:
             kwargs['device'] = torch.device('cpu')
@@ -93,19 +93,21 @@ def refuse_two_devices(func: Any, args: Any, tensors: list[Tensor]) -> None:
         raise RuntimeError(f'{func} on tensors of cuda and of the CPU')
 
 
-def waits(func: Any, args: Any) -> bool:
-    """Whether the host waits in this operation, some of whose tensors are on the GPU."""
+def waits(func: Any, args: Any, kwargs: dict[str, Any], to_cuda: bool) -> bool:
+    """Whether the host waits in this operation, with tensors on the GPU or (``to_cuda``) results there."""
+    if func is aten._to_copy.default:
+        return crosses(args[0], to_cuda, kwargs.get('non_blocking', False))
     if func is aten.copy_.default:
-        return crosses(args[1], isinstance(args[0], CUDATensor), dict(non_blocking=any(args[2:])))
+        return crosses(args[1], isinstance(args[0], CUDATensor), any(args[2:]))
     if func in INDEXED:
         indices = [index for index in tree_leaves(args[1]) if isinstance(index, Tensor)]
         return any(index.dtype == torch.bool or not isinstance(index, CUDATensor) for index in indices)
     return func in WAITS
 
 
-def crosses(source: Tensor, to_cuda: bool, options: dict[str, Any]) -> bool:
+def crosses(source: Tensor, to_cuda: bool, non_blocking: bool) -> bool:
     """Whether a copy to (or else from) the GPU makes the host wait: memory of the host is not pinned here."""
-    return isinstance(source, CUDATensor) != to_cuda and not (to_cuda and options.get('non_blocking'))
+    return isinstance(source, CUDATensor) != to_cuda and not (to_cuda and non_blocking)
 
 
 def place(func: Any) -> str:

@@ -88,7 +88,7 @@ def parse_args() -> argparse.Namespace:
     epoch.add_argument('--cfg-options', nargs='+', action=DictAction, help='as of tools/train.py')
     epoch.add_argument('--checkpoint', help='where training starts (default: an untrained mask head)')
     epoch.add_argument('--samples', type=int, default=80, help='of the training set, spread over it')
-    epoch.add_argument('--repeats', type=int, default=3, help='times are medians of so many rounds')
+    epoch.add_argument('--repeats', type=at_least_one, default=3, help='times are medians of so many rounds')
     epoch.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     epoch.add_argument('--json', action='store_true', help='print one JSON object')
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""The model on a GPU, or what stands for one: the same numbers, and a host that does not wait for the device.
+"""The model on what stands for a GPU: the same numbers, and a host that does not wait for the device.
 
 Left out are the waits of transformers' own modelling code, which compares the image's tokens and features at the start.
 """

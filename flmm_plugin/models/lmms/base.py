@@ -174,8 +174,10 @@ class FrozenLMM(PretrainedLMM):
         Token ids and pixels are on its device. Sizes of images are not: transformers reads them on the host.
         """
         batch = pad_batch(samples, padding=next(iter({0, 1} - {self.image_token_id})))
-        computed = {name for name, tensor in batch.items() if name == 'input_ids' or tensor.is_floating_point()}
-        return {name: self._place(tensor) if name in computed else tensor for name, tensor in batch.items()}
+        return {
+            name: self._place(tensor) if name == 'input_ids' or tensor.is_floating_point() else tensor
+            for name, tensor in batch.items()
+        }
 
     def _place(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, self.model.dtype if tensor.is_floating_point() else None, non_blocking=True)

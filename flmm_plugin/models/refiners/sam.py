@@ -166,9 +166,10 @@ class SAMRefiner(nn.Module):
 
     def boxes(self, logits: Tensor, size: tuple[int, int], input_size: tuple[int, int]) -> Tensor:
         """(P, 4) boxes x0, y0, x1, y1 around the masks in SAM's input; the whole image for an empty mask."""
-        boxes = mask_boxes(upsample_masks(logits, size))
+        x0, y0, x1, y1 = mask_boxes(upsample_masks(logits, size)).unbind(dim=1)
+        # As numbers: a tensor of them would come from the host, and a GPU would wait for it.
         x, y = input_size[1] / size[1], input_size[0] / size[0]
-        return torch.stack([side * scale for side, scale in zip(boxes.unbind(1), (x, y, x, y), strict=True)], dim=1)
+        return torch.stack([x0 * x, y0 * y, x1 * x, y1 * y], dim=1)
 
     def decode(
         self,
