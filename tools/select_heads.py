@@ -17,7 +17,7 @@ from mmengine.registry import init_default_scope
 from flmm_plugin.engine.config import check_data_folders, load_config
 from flmm_plugin.errors import UserError, readable_errors
 from flmm_plugin.evaluation.head_ranking import rank_heads
-from flmm_plugin.models.heads import write_heads
+from flmm_plugin.models.capture.heads import write_heads
 from flmm_plugin.registry import DATASETS, MODELS
 
 

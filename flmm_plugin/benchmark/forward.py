@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flmm_plugin.models.hidden_states import find_decoder
+from flmm_plugin.models.capture.hidden_states import find_decoder
+from flmm_plugin.models.capture.recording import stack_grids
 from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.models.lmms.compat import last_logits_only
-from flmm_plugin.models.recording import stack_grids
 from flmm_plugin.structures import LMMInputs, LMMOutputs
 
 

@@ -77,7 +77,7 @@ def build_on_meta(config: Any) -> Any:
     """The model of ``config`` without memory for its weights, asking for the attention that capture needs."""
     torch = importlib.import_module('torch')
     transformers = importlib.import_module('transformers')
-    name = importlib.import_module('flmm_plugin.models.attention').ATTENTION_NAME
+    name = importlib.import_module('flmm_plugin.models.capture.attention').ATTENTION_NAME
     auto = transformers.AutoModelForImageTextToText
     if type(config) not in auto._model_mapping:
         auto = transformers.AutoModelForCausalLM

@@ -17,7 +17,7 @@ from flmm_plugin.benchmark.subject import PresetSubject
 from flmm_plugin.benchmark.testing import measure_testing
 from flmm_plugin.benchmark.training import build_models, make_samples, measure_training
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.hidden_states import find_decoder
+from flmm_plugin.models.capture.hidden_states import find_decoder
 from tests.pretend_cuda import pretend_cuda
 
 LARGE = [name for name, preset in PRESETS.items() if preset.needs_gpu]

@@ -12,9 +12,9 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig, ProcessorMixin
 
 from flmm_plugin.assets import resolve
-from flmm_plugin.models.attention import ATTENTION_NAME
+from flmm_plugin.models.capture.attention import ATTENTION_NAME
+from flmm_plugin.models.capture.hidden_states import find_decoder
 from flmm_plugin.models.frozen import fingerprint, freeze, weights_hash
-from flmm_plugin.models.hidden_states import find_decoder
 from flmm_plugin.models.lmms.compat import dtype_argument
 
 

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.hidden_states import find_decoder
+from flmm_plugin.models.capture.hidden_states import find_decoder
 from flmm_plugin.models.lmms import FrozenLMM, base
 from flmm_plugin.models.lmms.batching import split_batch
 from flmm_plugin.registry import MODELS

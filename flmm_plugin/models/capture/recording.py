@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flmm_plugin.models.attention import AttentionSelection, select_attention
-from flmm_plugin.models.hidden_states import record_hidden_states
-from flmm_plugin.models.last_layer import skip_unread_rows
+from flmm_plugin.models.capture.attention import AttentionSelection, select_attention
+from flmm_plugin.models.capture.hidden_states import record_hidden_states
+from flmm_plugin.models.capture.last_layer import skip_unread_rows
 from flmm_plugin.structures import LMMInputs, LMMOutputs
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from flmm_plugin.models import last_layer
-from flmm_plugin.models.hidden_states import find_decoder
-from flmm_plugin.models.last_layer import skip_unread_rows
+from flmm_plugin.models.capture import last_layer
+from flmm_plugin.models.capture.hidden_states import find_decoder
+from flmm_plugin.models.capture.last_layer import skip_unread_rows
 from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.registry import MODELS
 from tests.tiny_flmm import four_samples

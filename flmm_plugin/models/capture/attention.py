@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from flmm_plugin.models.captured_attention import AttentionCapture, AttentionSelection
-from flmm_plugin.models.last_layer import attend_rows
+from flmm_plugin.models.capture.last_layer import attend_rows
+from flmm_plugin.models.capture.selection import AttentionCapture, AttentionSelection
 
 try:
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask

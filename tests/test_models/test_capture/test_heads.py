@@ -9,7 +9,7 @@ import torch
 from mmengine.runner import load_checkpoint, save_checkpoint
 
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.heads import heads_by_layer, write_heads
+from flmm_plugin.models.capture.heads import heads_by_layer, write_heads
 from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.registry import MODELS
 from flmm_plugin.structures import Segment

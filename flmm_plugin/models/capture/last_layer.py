@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from flmm_plugin.models.hidden_states import find_decoder
+from flmm_plugin.models.capture.hidden_states import find_decoder
 
 
 @contextmanager

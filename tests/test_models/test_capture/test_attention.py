@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
-from flmm_plugin.models import attention
-from flmm_plugin.models.attention import ATTENTION_NAME, AttentionSelection, capturing_sdpa, select_attention
+from flmm_plugin.models.capture import attention
+from flmm_plugin.models.capture.attention import ATTENTION_NAME, AttentionSelection, capturing_sdpa, select_attention
 
 LAYERS, HEADS, TOKENS = 3, 4, 13
 
