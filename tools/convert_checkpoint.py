@@ -7,7 +7,7 @@ import argparse
 
 from flmm_plugin.engine import allow_mmengine_checkpoints
 from flmm_plugin.errors import readable_errors
-from flmm_plugin.models.checkpoints import read_tensors, trained_part, write_tensors
+from flmm_plugin.models.weights.checkpoints import read_tensors, trained_part, write_tensors
 
 
 def main() -> None:

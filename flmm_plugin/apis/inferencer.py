@@ -21,7 +21,7 @@ from flmm_plugin.apis.results import GroundedAnswer
 from flmm_plugin.datasets.base import PROMPT
 from flmm_plugin.engine.config import existing_checkpoint
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.trained_state import check_lmm
+from flmm_plugin.models.weights.trained_state import check_lmm
 from flmm_plugin.registry import MODELS, TASK_UTILS
 from flmm_plugin.structures import Segment, size_of
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.checkpoints import read_tensors
+from flmm_plugin.models.weights.checkpoints import read_tensors
 from flmm_plugin.registry import MODELS
 
 FAMILIES = {'llava': 'LlavaLMM', 'llava_next': 'LlavaNextLMM'}

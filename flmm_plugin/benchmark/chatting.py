@@ -13,8 +13,8 @@ from flmm_plugin.benchmark.extract import circumstances, interleaved
 from flmm_plugin.benchmark.inputs import TOKENS_PER_PHRASE, lay_out_phrases, make_image, make_inputs
 from flmm_plugin.benchmark.subject import Subject
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.frozen import freeze
 from flmm_plugin.models.lmms import FrozenLMM
+from flmm_plugin.models.weights.frozen import freeze
 from flmm_plugin.structures import LMMInputs
 
 ANSWER_TOKENS = 64

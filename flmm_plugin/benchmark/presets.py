@@ -17,8 +17,8 @@ from flmm_plugin.benchmark.inputs import TEXT_TOKENS, check_room, text_tokens
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.capture.attention import ATTENTION_NAME
 from flmm_plugin.models.capture.hidden_states import find_decoder
-from flmm_plugin.models.frozen import freeze
 from flmm_plugin.models.lmms import FrozenLMM
+from flmm_plugin.models.weights.frozen import freeze
 from flmm_plugin.structures import ImageGrid, ImageInputs
 
 VOCABULARY = 2000

@@ -12,9 +12,9 @@ from flmm_plugin.benchmark.extract import circumstances, interleaved
 from flmm_plugin.benchmark.inputs import IMAGE_SIZE, TOKENS_PER_PHRASE, make_image, make_inputs
 from flmm_plugin.benchmark.original import original_refiner
 from flmm_plugin.benchmark.subject import Subject
-from flmm_plugin.models.frozen import freeze
 from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.models.refiners import SAMRefiner
+from flmm_plugin.models.weights.frozen import freeze
 from flmm_plugin.structures import LMMInputs
 
 

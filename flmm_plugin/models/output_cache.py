@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from flmm_plugin.models.frozen import fingerprint
 from flmm_plugin.models.tensor_folder import TensorFolder
+from flmm_plugin.models.weights.frozen import fingerprint
 from flmm_plugin.structures import LMMInputs, LMMOutputs
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from flmm_plugin.benchmark.subject import ConfigSubject, PresetSubject, Subject
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.frozen import weights_hash
+from flmm_plugin.models.weights.frozen import weights_hash
 from flmm_plugin.registry import MODELS
 from tests.test_benchmark.conftest import WriteConfig
 from tests.tiny_checkpoint import CONFIG

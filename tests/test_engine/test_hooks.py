@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from flmm_plugin.engine import FrozenCheckHook, MetricsJsonHook, SeedHook
-from flmm_plugin.models.frozen import weights_hash
+from flmm_plugin.models.weights.frozen import weights_hash
 
 
 class PartlyFrozen(nn.Module):

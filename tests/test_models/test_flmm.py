@@ -12,7 +12,7 @@ from mmengine.structures import BaseDataElement
 
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.capture.hidden_states import find_decoder
-from flmm_plugin.models.trained_state import check_lmm
+from flmm_plugin.models.weights.trained_state import check_lmm
 from flmm_plugin.registry import MODELS
 from tests.tiny_flmm import four_samples, tiny_flmm, tiny_refiner
 from tests.tiny_lmms import FAMILIES

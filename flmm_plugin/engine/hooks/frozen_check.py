@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from flmm_plugin.engine.hooks.unwrapping import unwrapped_model
-from flmm_plugin.models.trained_state import check_lmm
+from flmm_plugin.models.weights.trained_state import check_lmm
 from flmm_plugin.registry import HOOKS
 
 

@@ -14,8 +14,8 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor,
 from flmm_plugin.assets import resolve
 from flmm_plugin.models.capture.attention import ATTENTION_NAME
 from flmm_plugin.models.capture.hidden_states import find_decoder
-from flmm_plugin.models.frozen import fingerprint, freeze, weights_hash
 from flmm_plugin.models.lmms.compat import dtype_argument
+from flmm_plugin.models.weights.frozen import fingerprint, freeze, weights_hash
 
 
 class PretrainedLMM(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flmm_plugin.models.trained_state import check_lmm
+from flmm_plugin.models.weights.trained_state import check_lmm
 from flmm_plugin.registry import MODELS
 from tests.tiny_flmm import four_samples, tiny_flmm
 

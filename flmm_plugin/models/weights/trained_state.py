@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.checkpoints import is_frozen
+from flmm_plugin.models.weights.checkpoints import is_frozen
 
 
 class CheckpointError(UserError, RuntimeError):

@@ -12,7 +12,7 @@ import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.checkpoints import read_tensors, trained_part, write_tensors
+from flmm_plugin.models.weights.checkpoints import read_tensors, trained_part, write_tensors
 
 TENSORS = {'mask_head.conv_seg.bias': torch.tensor([1.5]), 'text_layer_weights': torch.arange(3.0)}
 FORMS: dict[str, Any] = {
