@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache, ProcessorMixin
 
+from flmm_plugin.models.caches.output_cache import OutputCache
 from flmm_plugin.models.capture.heads import choose_heads, heads_by_layer
 from flmm_plugin.models.capture.hidden_states import find_decoder
 from flmm_plugin.models.capture.recording import record_outputs
@@ -22,7 +23,6 @@ from flmm_plugin.models.lmms.compat import crop_cache, last_logits_only
 from flmm_plugin.models.lmms.continuation import continued_mask, continued_positions
 from flmm_plugin.models.lmms.pretrained import PretrainedLMM
 from flmm_plugin.models.lmms.text import expand_image, tokenize
-from flmm_plugin.models.output_cache import OutputCache
 from flmm_plugin.structures import ImageInputs, LMMInputs, LMMOutputs, Segment
 
 

@@ -14,7 +14,7 @@ from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 
-from flmm_plugin.models.refiners.feature_cache import FeatureCache
+from flmm_plugin.models.caches.feature_cache import FeatureCache
 from flmm_plugin.models.weights.frozen import weights_hash
 
 

@@ -13,9 +13,9 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor, nn
 
 from flmm_plugin.assets import resolve
+from flmm_plugin.models.caches.feature_cache import FeatureCache
 from flmm_plugin.models.refiners.boxes import mask_boxes, upsample_masks
 from flmm_plugin.models.refiners.decoding import decode_prompts
-from flmm_plugin.models.refiners.feature_cache import FeatureCache
 from flmm_plugin.models.refiners.image_features import ImageFeatures
 from flmm_plugin.models.refiners.resizing import lay_on_square, needed, spread_over_image
 from flmm_plugin.models.refiners.sam_arch import build_sam

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from flmm_plugin.models.tensor_folder import TensorFolder
+from flmm_plugin.models.caches.tensor_folder import TensorFolder
 from flmm_plugin.models.weights.frozen import fingerprint
 from flmm_plugin.structures import LMMInputs, LMMOutputs
 

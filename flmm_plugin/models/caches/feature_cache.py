@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from flmm_plugin.models.tensor_folder import TensorFolder
+from flmm_plugin.models.caches.tensor_folder import TensorFolder
 
 
 class FeatureCache:
