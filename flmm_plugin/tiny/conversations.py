@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerBase
 
 from flmm_plugin.datasets.scenes import language, render, sample_scene
 from flmm_plugin.datasets.scenes.world import COLORS, IMAGE_SIZE, SHAPES, SIZES, STUFF
+from flmm_plugin.resampling import resize_bicubic
 from flmm_plugin.tiny.lmm import SIDE, SIZE, normalize
 
 SMALL = 96  # pixels of the canvas of a picture of one thing
@@ -34,7 +34,7 @@ KINDS = {
 def to_pixels(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """An RGB scene (H, W, 3) at the LMM's resolution, resized as grounding does; (3, h, w)."""
     side = round(image.shape[0] * SIZE / IMAGE_SIZE)
-    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    return resize_bicubic(torch.from_numpy(image).permute(2, 0, 1), (side, side)).numpy()
 
 
 class Conversations(IterableDataset):

@@ -91,11 +91,7 @@ class PromptedScenes(IterableDataset):
 def refine(refiner: SAMRefiner, batch: list[tuple[Tensor, Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
     """Logits (P, H, W) and predicted IoU (P,) of each sample; unlike in grounding, the image encoder is trained."""
     model = refiner.model
-    pixels = []
-    for image, _, _ in batch:
-        resized = torch.as_tensor(refiner.transform.apply_image(image.permute(1, 2, 0).numpy()))
-        pixels.append(model.preprocess(resized.permute(2, 0, 1)[None]))
-    features = model.image_encoder(torch.cat(pixels))
+    features = model.image_encoder(torch.cat([refiner.image_features.preprocess(image) for image, _, _ in batch]))
     for (image, _, coarse), feature in zip(batch, features, strict=True):
         size, input_size = size_of(image), refiner.input_size(image)
         dense, sparse = refiner.embed_prompts(coarse, size, input_size)

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from flmm_plugin.structures import Region
-
-
-def resize_bicubic(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize a uint8 (3, H, W) image to (height, width) with Pillow, whose antialiasing the LMMs were trained with."""
-    height, width = size
-    picture = Image.fromarray(image.permute(1, 2, 0).cpu().numpy())
-    resized = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
-    return torch.from_numpy(resized.copy()).permute(2, 0, 1)
 
 
 def pad_to_square(image: Tensor, mean: Sequence[float]) -> tuple[Tensor, Region]:

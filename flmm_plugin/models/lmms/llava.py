@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from flmm_plugin.models.lmms.base import FrozenLMM
-from flmm_plugin.models.lmms.images import normalize, pad_to_square, resize_bicubic
+from flmm_plugin.models.lmms.images import normalize, pad_to_square
 from flmm_plugin.registry import MODELS
+from flmm_plugin.resampling import resize_bicubic
 from flmm_plugin.structures import ImageGrid, ImageInputs
 
 

@@ -11,8 +11,9 @@ from transformers.image_processing_utils import select_best_resolution
 from transformers.models.llava_next.modeling_llava_next import unpad_image
 
 from flmm_plugin.models.lmms.base import FrozenLMM
-from flmm_plugin.models.lmms.images import normalize, resize_bicubic
+from flmm_plugin.models.lmms.images import normalize
 from flmm_plugin.registry import MODELS
+from flmm_plugin.resampling import resize_bicubic
 from flmm_plugin.structures import ImageGrid, ImageInputs, size_of
 
 

@@ -11,19 +11,20 @@ from typing import Any
 
 import torch
 from segment_anything.modeling import Sam
-from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 
 from flmm_plugin.models.caches.feature_cache import FeatureCache
+from flmm_plugin.models.refiners.resizing import fit_longest_side
 from flmm_plugin.models.weights.frozen import weights_hash
+from flmm_plugin.resampling import resize_bilinear
+from flmm_plugin.structures import size_of
 
 
 class ImageFeatures:
     """Encodes images, which are told apart by their content; ``cache`` says which features are kept."""
 
-    def __init__(self, model: Sam, transform: ResizeLongestSide, cache: FeatureCache) -> None:
+    def __init__(self, model: Sam, cache: FeatureCache) -> None:
         self.model = model
-        self.transform = transform
         self.cache = cache
         self._encoder_hash: str | None = None
 
@@ -42,7 +43,7 @@ class ImageFeatures:
         found = {key: known for key in pixels if (known := self.cache.get(key, like)) is not None}
         missing = [key for key in pixels if key not in found]
         if missing:
-            inputs = torch.cat([self._preprocess(pixels[key]) for key in missing])
+            inputs = torch.cat([self.preprocess(pixels[key]) for key in missing])
             for key, features in zip(missing, self.model.image_encoder(inputs).split(1), strict=True):
                 # A view would keep the features of the whole batch alive.
                 found[key] = self.cache.put(key, features.clone())
@@ -62,8 +63,7 @@ class ImageFeatures:
         about = f'{tuple(image.shape)} {torch.is_autocast_enabled()} {self._encoder_hash} {self.cache.exact}'
         return blake2b(image.contiguous().cpu().numpy().tobytes() + about.encode(), digest_size=20).hexdigest()
 
-    def _preprocess(self, image: Tensor) -> Tensor:
+    def preprocess(self, image: Tensor) -> Tensor:
         """(1, 3, S, S) of a uint8 image (3, H, W)."""
-        resized = self.transform.apply_image(image.permute(1, 2, 0).contiguous().cpu().numpy())
-        pixels = torch.as_tensor(resized).to(self.model.device, non_blocking=True)
-        return self.model.preprocess(pixels.permute(2, 0, 1)[None])
+        pixels = resize_bilinear(image, fit_longest_side(size_of(image), self.model.image_encoder.img_size))
+        return self.model.preprocess(pixels.to(self.model.device, non_blocking=True)[None])

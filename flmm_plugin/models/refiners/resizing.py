@@ -22,6 +22,13 @@ Size = tuple[int, int]
 Steps = tuple[Size, ...]
 
 
+def fit_longest_side(size: Size, side: int) -> Size:
+    """(height, width) of an image in SAM's input: its longer side is ``side``, the other at least a pixel."""
+    scale = side / max(size)
+    height, width = (max(int(length * scale + 0.5), 1) for length in size)
+    return height, width
+
+
 def lay_on_square(logits: Tensor, input_size: Size, side: int, prompt_size: Size) -> Tensor:
     """Mask prompts (P, 1, *prompt_size) fp32 of logits (P, h, w) over an image.
 

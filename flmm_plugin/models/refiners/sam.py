@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor, nn
 
 from flmm_plugin.assets import resolve
@@ -17,7 +16,7 @@ from flmm_plugin.models.caches.feature_cache import FeatureCache
 from flmm_plugin.models.refiners.boxes import mask_boxes, upsample_masks
 from flmm_plugin.models.refiners.decoding import decode_prompts
 from flmm_plugin.models.refiners.image_features import ImageFeatures
-from flmm_plugin.models.refiners.resizing import lay_on_square, needed, spread_over_image
+from flmm_plugin.models.refiners.resizing import fit_longest_side, lay_on_square, needed, spread_over_image
 from flmm_plugin.models.refiners.sam_arch import build_sam
 from flmm_plugin.models.weights.checkpoints import read_tensors
 from flmm_plugin.models.weights.frozen import freeze, weights_hash
@@ -58,10 +57,9 @@ class SAMRefiner(nn.Module):
         self.model = build_sam(arch)
         if checkpoint is not None:
             self.model.load_state_dict(read_tensors(resolve(checkpoint)))
-        self.transform = ResizeLongestSide(self.model.image_encoder.img_size)
         freeze(self.model.image_encoder)
         cache = FeatureCache(cache_size, feature_folder, exact_features)
-        self.image_features = ImageFeatures(self.model, self.transform, cache)
+        self.image_features = ImageFeatures(self.model, cache)
         self._register_load_state_dict_pre_hook(self.image_features.renew)
 
     @property
@@ -125,7 +123,7 @@ class SAMRefiner(nn.Module):
 
     def input_size(self, image: Tensor) -> tuple[int, int]:
         """(height, width) of the image in SAM's input, before padding to (S, S)."""
-        return self.transform.get_preprocess_shape(*image.shape[1:], self.transform.target_length)
+        return fit_longest_side(size_of(image), self.model.image_encoder.img_size)
 
     @torch.no_grad()
     def encode_images(self, images: Sequence[Tensor]) -> list[Tensor]:

@@ -72,6 +72,22 @@ def test_boxes_in_the_input_of_sam(size: tuple[int, int]) -> None:
     torch.testing.assert_close(box, expected)
 
 
+@pytest.mark.parametrize('size', [(2, 4000), (3000, 2)])
+def test_the_thinnest_pictures_are_refined(size: tuple[int, int]) -> None:
+    masks, scores = refiner()(random_image(*size), random_logits(), random_text(2, 1, 3))
+    assert masks.shape == (3, *size) and masks.isfinite().all() and scores.isfinite().all()
+
+
+@pytest.mark.parametrize('size', [(427, 640), (150, 97), (1024, 1023)])
+def test_pictures_are_read_as_segment_anything_does(size: tuple[int, int]) -> None:
+    sam, image = refiner(), random_image(*size)
+    resized = torch.as_tensor(ResizeLongestSide(64).apply_image(image.permute(1, 2, 0).numpy()))
+    expected = sam.model.preprocess(resized.permute(2, 0, 1)[None])
+    found = sam.image_features.preprocess(image)
+    # Later releases of Pillow resize in another order.
+    assert found.shape == expected.shape and (found - expected).abs().max() < 0.05
+
+
 def test_mask_prompt_is_background_outside_the_image() -> None:
     sam = refiner()
     prompt = sam.mask_prompts(torch.full((1, 20, 30), 2.0), sam.input_size(random_image(*SIZE)))
