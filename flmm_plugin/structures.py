@@ -43,13 +43,14 @@ class Region:
     def crop(self, maps: Tensor) -> Tensor:
         """Crop ``(..., H, W)`` maps of the whole padded image to this region.
 
-        Rounding is the authors': offsets ``int(top * H / padded)``, sizes ``int(size * H / padded + 0.5)``.
+        Rounding is the authors': offsets ``int(top * H / padded)``, sizes ``int(size * H / padded + 0.5)``, but of
+        the thinnest pictures a row or a column stays.
         """
         rows, cols = maps.shape[-2:]
         top = int(self.top * rows / self.padded_height)
         left = int(self.left * cols / self.padded_width)
-        height = int(self.height * rows / self.padded_height + 0.5)
-        width = int(self.width * cols / self.padded_width + 0.5)
+        height = max(int(self.height * rows / self.padded_height + 0.5), 1)
+        width = max(int(self.width * cols / self.padded_width + 0.5), 1)
         return maps[..., top : top + height, left : left + width]
 
 

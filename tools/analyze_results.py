@@ -8,7 +8,6 @@ Images are drawn with replacement (bootstrap); with two runs, the same ones for 
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from flmm_plugin.errors import readable_errors
 from flmm_plugin.evaluation.bootstrap import FIGURES, aligned, differences, estimates, split_by_group
 from flmm_plugin.evaluation.phrase_records import read_records
+from flmm_plugin.plain_json import to_json
 from flmm_plugin.visualization.result_plots import draw_worst, plot_by_length, plot_by_size
 
 
@@ -59,7 +59,7 @@ def main() -> None:
             print(f'{name}: {row["phrases"]} phrases')
             for run in [key for key in row if key != 'phrases']:
                 print(f'  {run}: ' + ', '.join(f'{figure} {interval(row[run][figure])}' for figure in FIGURES))
-        (args.out_dir / 'analysis.json').write_text(json.dumps(table, indent=2) + '\n')
+        (args.out_dir / 'analysis.json').write_text(to_json(table, indent=2) + '\n')
         plot_by_size(runs, args.out_dir / 'iou_by_size.png')
         plot_by_length(runs, args.out_dir / 'iou_by_length.png')
         draw_worst(runs[paths[-1]], args.worst, args.out_dir / 'worst.png')

@@ -24,7 +24,6 @@ own weights, mask head and refiner; the mask head is untrained, which costs the 
 """
 
 import argparse
-import json
 from typing import Any
 
 import torch
@@ -45,6 +44,7 @@ from flmm_plugin.benchmark.testing import table as testing_table
 from flmm_plugin.benchmark.training import BATCH, measure_training
 from flmm_plugin.benchmark.training import table as training_table
 from flmm_plugin.errors import readable_errors
+from flmm_plugin.plain_json import to_json
 
 WAYS = {
     'extract': (extract, extract_table),
@@ -120,7 +120,7 @@ def main() -> None:
         else:
             result = measure_subject(args)
     table = epoch_table if args.what == 'epoch' else WAYS[args.what][1]
-    print(json.dumps(result) if args.json else table(result))
+    print(to_json(result) if args.json else table(result))
     if args.what == 'extract' and args.plot is not None:
         plot_costs(result, args.plot)
 

@@ -8,7 +8,6 @@ python tools/chat.py IMAGE --phrases "the dog" "the red ball" --config ... --che
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from flmm_plugin.apis import GroundedAnswer, read_image
 from flmm_plugin.apis.arguments import add_model_arguments, load_inferencer
 from flmm_plugin.apis.pictures import color_marks, describe, draw_answer
 from flmm_plugin.errors import UserError, readable_errors
+from flmm_plugin.plain_json import to_json
 from flmm_plugin.visualization.terminal import paint, wants_color
 
 
@@ -46,7 +46,7 @@ def show(answer: GroundedAnswer, image: Tensor, out_dir: Path, name: str) -> Non
     out_dir.mkdir(parents=True, exist_ok=True)
     picture, plain = out_dir / f'{name}.png', out_dir / f'{name}.json'
     Image.fromarray(draw_answer(image, answer)).save(picture)
-    plain.write_text(json.dumps(answer.to_dict(), indent=2, ensure_ascii=False) + '\n')
+    plain.write_text(to_json(answer.to_dict(), indent=2, ensure_ascii=False) + '\n')
     print(f'  -> {picture}, {plain}', flush=True)
 
 

@@ -5,12 +5,12 @@ A case is a folder with ``image.png``, ``expected.json`` and ``expected.safetens
 """
 
 import argparse
-import json
 import sys
 from contextlib import redirect_stdout
 
 from flmm_plugin.apis.parity import FAMILIES, check_case
 from flmm_plugin.errors import readable_errors
+from flmm_plugin.plain_json import to_json
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
     with readable_errors(), redirect_stdout(sys.stderr):
         differences = check_case(args.case, args.weights, args.family)
     if args.json:
-        print(json.dumps({d.name: dict(value=d.value, tolerance=d.tolerance, passed=d.passed) for d in differences}))
+        print(to_json({d.name: dict(value=d.value, tolerance=d.tolerance, passed=d.passed) for d in differences}))
     else:
         for d in differences:
             print(f'{d.value:.2e}  (at most {d.tolerance:.0e})  {"ok  " if d.passed else "OVER"}  {d.name}')

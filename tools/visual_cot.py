@@ -9,7 +9,6 @@ left to those who have a key for it: results.json has all that it needs.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from tqdm import tqdm
@@ -19,6 +18,7 @@ from flmm_plugin.apis.arguments import add_model_arguments, load_inferencer
 from flmm_plugin.apis.viscot import anls, box_iou, exact_match, read_viscot, summarize
 from flmm_plugin.apis.visual_cot import think
 from flmm_plugin.errors import readable_errors
+from flmm_plugin.plain_json import to_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -61,7 +61,7 @@ def main() -> None:
             )
         summary = summarize(rows)
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(dict(summary=summary, results=rows), indent=2, ensure_ascii=False) + '\n')
+        args.out.write_text(to_json(dict(summary=summary, results=rows), indent=2, ensure_ascii=False) + '\n')
         print('  '.join(f'{name} {value:.4g}' for name, value in summary.items()))
         print(f'-> {args.out}')
 

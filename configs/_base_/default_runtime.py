@@ -10,6 +10,7 @@ default_hooks = dict(
 )
 custom_hooks = [
     dict(type='SeedHook'),
+    dict(type='FiniteNumbersHook'),
     dict(type='FrozenCheckHook'),
     dict(type='MetricsJsonHook'),
     dict(type='DiskCacheHook'),

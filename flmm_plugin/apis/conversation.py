@@ -18,7 +18,7 @@ from transformers import DynamicCache
 from flmm_plugin.apis.grounding import Grounder
 from flmm_plugin.apis.phrases import phrase_ids, token_spans
 from flmm_plugin.apis.results import GroundedAnswer, GroundedPhrase
-from flmm_plugin.apis.streaming import OnText, StopWhen, Stream, TextStreamer
+from flmm_plugin.apis.streaming import OnText, RefuseBroken, StopWhen, Stream, TextStreamer
 from flmm_plugin.apis.turns import next_turn
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.lmms.compat import crop_cache
@@ -114,6 +114,7 @@ class Conversation:
             max_new_tokens=max_new_tokens,
             streamer=streamer,
             stopping_criteria=None if stop is None else [StopWhen(stop)],
+            logits_processor=[RefuseBroken(self.lmm.model.dtype), *(generation.pop('logits_processor', None) or ())],
             **{'do_sample': False, **generation},
         )
         self._cached = sequence[0, : self._past.get_seq_length()].cpu()

@@ -17,6 +17,7 @@ from flmm_plugin.apis.phrases import Phrase, PhraseExtractor
 from flmm_plugin.apis.results import GroundedPhrase
 from flmm_plugin.models.flmm import FLMM
 from flmm_plugin.models.groundings import to_instances
+from flmm_plugin.models.numbers import check_lmm_numbers, check_mask_numbers
 from flmm_plugin.models.refiners.boxes import mask_boxes
 from flmm_plugin.structures import ImageGrid, LMMInputs, LMMOutputs, size_of
 
@@ -45,7 +46,11 @@ class Grounder:
 
         The i-th phrase's tokens are those of index i in ``inputs.phrase_ids``.
         """
-        found = to_instances(self.model.ground(image, inputs, outputs), size_of(image)).cpu()
+        grounding = self.model.ground(image, inputs, outputs)
+        # A comparison with NaN is false: without these a phrase would quietly be "not grounded".
+        check_lmm_numbers(outputs, self.model.lmm.model.dtype)
+        check_mask_numbers(grounding.coarse, grounding.refined, grounding.scores)
+        found = to_instances(grounding, size_of(image)).cpu()
         boxes = mask_boxes(found.masks).int().tolist()
         shares = image_attention(outputs.attention_maps, inputs.grids).tolist()
         region = inputs.finest_grid.region

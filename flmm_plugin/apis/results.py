@@ -15,6 +15,7 @@ from mmengine.structures import InstanceData
 from numpy.typing import NDArray
 
 from flmm_plugin.apis.phrases.base import Span
+from flmm_plugin.plain_json import finite
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ class GroundedPhrase:
             text=self.text,
             spans=[list(span) for span in self.spans],
             grounded=self.grounded,
-            score=round(self.score, 4),
-            attention=round(self.attention, 4),
+            score=finite(round(self.score, 4)),
+            attention=finite(round(self.attention, 4)),
             box=None if self.box is None else list(self.box),
             mask=None if self.mask is None else encode_mask(self.mask),
         )

@@ -7,7 +7,6 @@ others wait in Gradio's queue.
 from __future__ import annotations
 
 import io
-import json
 import re
 import tempfile
 import zipfile
@@ -26,6 +25,7 @@ from flmm_plugin.apis.inferencer import FLMMInferencer
 from flmm_plugin.apis.pictures import VIEWS, color_marks, describe, draw_answer
 from flmm_plugin.apis.results import GroundedAnswer
 from flmm_plugin.errors import UserError
+from flmm_plugin.plain_json import to_json
 
 SESSION_SECONDS = 3600  # a visitor's conversation is forgotten when nothing happened for so long
 
@@ -188,7 +188,7 @@ def archive(talk: Talk, answer: GroundedAnswer) -> bytes:
     """A zip file: ``answer.json``, ``picture.png`` and a black and white PNG of every mask."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_DEFLATED) as file:
-        file.writestr('answer.json', json.dumps(answer.to_dict(), indent=2, ensure_ascii=False))
+        file.writestr('answer.json', to_json(answer.to_dict(), indent=2, ensure_ascii=False))
         file.writestr('picture.png', png(draw_answer(talk.conversation.image, answer)))
         for index, phrase in enumerate(answer.phrases):
             if phrase.mask is not None:

@@ -1,5 +1,6 @@
 from flmm_plugin.engine.hooks import (
     DiskCacheHook,
+    FiniteNumbersHook,
     FrozenCheckHook,
     GroundingVisualizationHook,
     MetricsJsonHook,
@@ -11,6 +12,7 @@ from flmm_plugin.engine.safe_globals import allow_mmengine_checkpoints
 
 __all__ = [
     'DiskCacheHook',
+    'FiniteNumbersHook',
     'FrozenCheckHook',
     'GroundingVisualizationHook',
     'MergedOptimWrapperConstructor',

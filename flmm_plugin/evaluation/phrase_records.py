@@ -11,6 +11,7 @@ from mmengine.evaluator import BaseMetric
 
 from flmm_plugin.errors import DataError
 from flmm_plugin.evaluation.grounding_metric import Overlaps, group_name
+from flmm_plugin.plain_json import to_json
 from flmm_plugin.registry import METRICS
 from flmm_plugin.rle import encode_mask
 
@@ -41,7 +42,7 @@ class PhraseRecords(BaseMetric):
         path = Path(self.out_file_path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open('w') as file:
-            file.writelines(json.dumps(record) + '\n' for records in results for record in records)
+            file.writelines(to_json(record) + '\n' for records in results for record in records)
         return {}
 
 

@@ -125,3 +125,45 @@ def test_training_log_tensorboard_and_pictures(scenes: Path, tmp_path: Path, tin
     assert len(names) == 4  # the first and the fifth of six samples, twice
     assert {name[:-6] for name in names} == {names[0][:-6], names[2][:-6]}
     assert {name[-6:] for name in names} == {'_2.png', '_4.png'}
+
+
+def test_training_ends_at_the_first_loss_that_is_no_number(config: Path, scenes: Path, tmp_path: Path, capsys) -> None:
+    options = ('--work-dir', tmp_path, '--cfg-options', f'data_root={scenes}', 'optim_wrapper.optimizer.lr=1e30')
+    with pytest.raises(SystemExit):
+        run('train', config, *options, 'optim_wrapper.clip_grad=None', 'param_scheduler=[]')
+    message = capsys.readouterr().err
+    assert 'NaN or infinite' in message and 'training diverged' in message and 'smaller learning rate' in message
+    for checkpoint in tmp_path.glob('iter_*.pth'):
+        assert all(tensor.isfinite().all() for tensor in weights(checkpoint).values())
+    for line in (line for path in tmp_path.glob('*/vis_data/*.json') for line in path.read_text().splitlines()):
+        assert 'NaN' not in line and 'Infinity' not in line
+
+
+def test_training_names_an_lmm_whose_numbers_are_broken(
+    config: Path, scenes: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flmm_plugin.models.lmms import FrozenLMM
+
+    load = FrozenLMM.__init__
+
+    def load_broken(self, *args: Any, **kwargs: Any) -> None:
+        load(self, *args, **kwargs)
+        dict(self.named_parameters())[next(n for n, _ in self.named_parameters() if 'q_proj' in n)].data[0] = torch.nan
+
+    monkeypatch.setattr(FrozenLMM, '__init__', load_broken)
+    with pytest.raises(SystemExit):
+        run('train', config, '--work-dir', tmp_path, '--cfg-options', f'data_root={scenes}')
+    assert "the LMM's numbers are broken" in capsys.readouterr().err
+    assert not list(tmp_path.glob('iter_*.pth'))
+
+
+def test_a_test_run_names_broken_numbers(
+    trained: Path, config: Path, scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = torch.load(trained / 'iter_4.pth', weights_only=False)
+    broken['state_dict']['mask_head.conv_seg.weight'][:] = torch.nan
+    torch.save(broken, tmp_path / 'broken.pth')
+    with pytest.raises(SystemExit):
+        run('test', config, tmp_path / 'broken.pth', '--work-dir', tmp_path, '--cfg-options', f'data_root={scenes}')
+    assert 'the numbers of the mask head or the refiner are broken' in capsys.readouterr().err
+    assert not (tmp_path / 'metrics.json').exists()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from flmm_plugin.plain_json import to_json
 from flmm_plugin.registry import HOOKS
 
 
@@ -19,5 +19,5 @@ class MetricsJsonHook(Hook):
     @master_only
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         path = Path(runner.work_dir) / 'metrics.json'
-        path.write_text(json.dumps(metrics or {}, indent=2, sort_keys=True) + '\n')
+        path.write_text(to_json(metrics or {}, indent=2, sort_keys=True) + '\n')
         runner.logger.info(f'metrics written to {path}')

@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 from flmm_plugin.models.caches.tensor_folder import TensorFolder
+from flmm_plugin.models.numbers import check_lmm_numbers
 from flmm_plugin.models.weights.frozen import fingerprint
 from flmm_plugin.structures import LMMInputs, LMMOutputs
 
 if TYPE_CHECKING:
     from flmm_plugin.models.lmms import FrozenLMM
 
+FP16_MAX = torch.finfo(torch.float16).max
 Compute = Callable[[Sequence[LMMInputs]], list[LMMOutputs]]
 
 
@@ -43,6 +45,7 @@ class OutputCache:
         missing = {key: sample for key, sample in zip(keys, samples, strict=True) if key not in found}
         computed = compute(list(missing.values())) if missing else []
         for key, outputs in zip(missing, computed, strict=True):
+            check_lmm_numbers(outputs, self._lmm.model.dtype)  # else they would come back in every epoch
             found[key] = _pack_exactly(outputs) if self._exact else _pack(outputs)
             self.folder.put(key, found[key])
         return [_unpack(found[key], next(self._lmm.model.parameters())) for key in keys]
@@ -76,7 +79,8 @@ def _pack(outputs: LMMOutputs) -> dict[str, Tensor]:
     return dict(
         maps=(outputs.attention_maps / scale).half(),
         scale=scale,
-        hidden=hidden.half() if hidden.dtype == torch.float32 else hidden,
+        # Some LMMs have hidden states beyond the range of fp16: they stay as they are.
+        hidden=hidden.half() if hidden.dtype == torch.float32 and hidden.abs().amax() <= FP16_MAX else hidden,
         phrase_ids=outputs.phrase_ids,
     )
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from flmm_plugin.errors import UserError
+from flmm_plugin.plain_json import to_json
 
 
 class HeadsError(UserError, ValueError):
@@ -71,7 +72,7 @@ def read_heads(path: Path) -> dict[str, Any]:
 def write_heads(path: Path, content: Mapping[str, Any]) -> None:
     """Write ``heads``, the LMM's ``fingerprint`` and whatever else is worth knowing as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + '\n')
+    path.write_text(to_json(content, indent=1) + '\n')
 
 
 def heads_by_layer(heads: Sequence[int], num_layers: int, num_heads: int) -> dict[int, Tensor]:

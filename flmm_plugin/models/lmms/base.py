@@ -22,6 +22,7 @@ from flmm_plugin.models.lmms.batching import pad_batch, split_batch
 from flmm_plugin.models.lmms.compat import crop_cache, last_logits_only
 from flmm_plugin.models.lmms.continuation import continued_mask, continued_positions
 from flmm_plugin.models.lmms.pretrained import PretrainedLMM
+from flmm_plugin.models.lmms.shapes import preprocess_shape
 from flmm_plugin.models.lmms.text import expand_image, tokenize
 from flmm_plugin.structures import ImageInputs, LMMInputs, LMMOutputs, Segment
 
@@ -93,7 +94,9 @@ class FrozenLMM(PretrainedLMM):
             phrase_ids: (M,) int64, the phrase of each token, -1 elsewhere.
             branch_ids: (M,) int64, see :class:`LMMInputs`; the trunk comes first and grounds nothing.
         """
-        return expand_image(input_ids, phrase_ids, branch_ids, self.image_token_id, lambda: self.preprocess(image))
+        return expand_image(
+            input_ids, phrase_ids, branch_ids, self.image_token_id, lambda: preprocess_shape(self.preprocess, image)
+        )
 
     @torch.no_grad()
     def forward(self, samples: Sequence[LMMInputs], all_tokens: bool = False) -> list[LMMOutputs]:

@@ -25,7 +25,8 @@ class LlavaLMM(FrozenLMM):
         processor = self.processor.image_processor
         height, width = image.shape[1:]
         side = vision.image_size
-        size = (side, int(width * side / height)) if height > width else (int(height * side / width), side)
+        longest = max(height, width)
+        size = (max(int(height * side / longest), 1), max(int(width * side / longest), 1))
         padded, region = pad_to_square(resize_bicubic(image, size), processor.image_mean)
         pixels = normalize(padded, processor.image_mean, processor.image_std)
 
