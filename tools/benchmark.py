@@ -27,7 +27,6 @@ import argparse
 from typing import Any
 
 import torch
-from mmengine.config import DictAction
 
 from flmm_plugin.benchmark.chatting import measure_chat
 from flmm_plugin.benchmark.chatting import table as chat_table
@@ -43,6 +42,7 @@ from flmm_plugin.benchmark.testing import measure_testing
 from flmm_plugin.benchmark.testing import table as testing_table
 from flmm_plugin.benchmark.training import BATCH, measure_training
 from flmm_plugin.benchmark.training import table as training_table
+from flmm_plugin.engine.options import OptionsAction
 from flmm_plugin.errors import readable_errors
 from flmm_plugin.plain_json import to_json
 
@@ -85,7 +85,7 @@ def parse_args() -> argparse.Namespace:
             one.add_argument('--steps', type=int, default=0, help='further steps over which memory is watched')
     epoch = what.add_parser('epoch', help="an epoch with the frozen parts' results on disk")
     epoch.add_argument('--config', required=True, help='config file whose model is trained on its training set')
-    epoch.add_argument('--cfg-options', nargs='+', action=DictAction, help='as of tools/train.py')
+    epoch.add_argument('--cfg-options', nargs='+', action=OptionsAction, help='as of tools/train.py')
     epoch.add_argument('--checkpoint', help='where training starts (default: an untrained mask head)')
     epoch.add_argument('--samples', type=int, default=80, help='of the training set, spread over it')
     epoch.add_argument('--repeats', type=at_least_one, default=3, help='times are medians of so many rounds')

@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 from flmm_plugin.datasets.check import Check, check_data_set, data_set_configs
 from flmm_plugin.engine.config import load_config
+from flmm_plugin.engine.options import OptionsAction
 from flmm_plugin.errors import UserError, readable_errors
 
 SPLITS = ('train', 'val', 'test')
@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         help='override settings of the config, key=value ...; data_root=FOLDER moves all data sets',
     )
     return parser.parse_args()

@@ -11,10 +11,10 @@ import argparse
 from pathlib import Path
 
 import torch
-from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 from flmm_plugin.engine.config import check_data_folders, load_config
+from flmm_plugin.engine.options import OptionsAction
 from flmm_plugin.errors import UserError, readable_errors
 from flmm_plugin.evaluation.head_ranking import rank_heads
 from flmm_plugin.models.capture.heads import write_heads
@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--samples', type=int, default=50, help='training samples to rank by (default: 50)')
     parser.add_argument('--out', type=Path, required=True, help='JSON file to write')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='as in tools/train.py')
+    parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, help='as in tools/train.py')
     return parser.parse_args()
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 
 from mmdet.engine.hooks.utils import trigger_visualization_hook
-from mmengine.config import DictAction
 from mmengine.runner import Runner
 
 from flmm_plugin.engine.config import check_data_folders, existing_checkpoint, load_config, set_local_rank
+from flmm_plugin.engine.options import OptionsAction
 from flmm_plugin.engine.processes import join_cpu_processes
 from flmm_plugin.errors import UserError, readable_errors
 from flmm_plugin.evaluation import DumpGroundingResults, PhraseRecords
@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         help='override settings of the config, key=value ...; data_root=FOLDER moves all data sets',
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from flmm_plugin.engine.config import (
@@ -15,6 +15,7 @@ from flmm_plugin.engine.config import (
     newest_checkpoint,
     set_local_rank,
 )
+from flmm_plugin.engine.options import OptionsAction
 from flmm_plugin.engine.processes import join_cpu_processes
 from flmm_plugin.errors import UserError, readable_errors
 
@@ -34,7 +35,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         help='override settings of the config, key=value ...; data_root=FOLDER moves all data sets',
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')

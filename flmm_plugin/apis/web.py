@@ -59,7 +59,7 @@ def build_page(inferencer: FLMMInferencer, *, max_new_tokens: int = 128) -> gr.B
         gr.Markdown('## Talk about an image\nClick a coloured phrase of the answer to see its mask alone.')
         with gr.Row():
             with gr.Column():
-                upload = gr.File(label='Image', file_types=['image'], height=90, elem_id='upload')
+                upload = gr.File(label='Image', file_types=['image'], height=150, elem_id='upload')
                 picture = gr.Image(label='Where it is', interactive=False, format='png', elem_id='picture')
                 view = gr.Radio(list(VIEWS), value=VIEWS[0], label='Show', elem_id='view')
                 with gr.Row():

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from flmm_plugin.visualization.colors import rgb, text_color
 
 SMALLEST = 640  # pixels of the longer side below which a picture is enlarged, so that names can be read on it
-FILL = 0.45
+FILL = 0.35
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1
 
 
