@@ -5,8 +5,9 @@ Shape shorthand: N tokens, T phrase tokens, P phrases, L layers, H heads, D hidd
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -31,7 +32,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class Region:
-    """The part of a padded input image that shows the image, in pixels of that padded image."""
+    """The part of a padded input image that shows the image, in pixels of that padded image.
+
+    Where the input was cropped it shows less than the image: ``top`` and ``left`` are negative then, the image larger.
+    """
 
     top: int
     left: int
@@ -44,14 +48,20 @@ class Region:
         """Crop ``(..., H, W)`` maps of the whole padded image to this region.
 
         Rounding is the authors': offsets ``int(top * H / padded)``, sizes ``int(size * H / padded + 0.5)``, but of
-        the thinnest pictures a row or a column stays.
+        the thinnest pictures a row or a column stays. What a cropped input leaves out has what its nearest neighbour
+        has.
         """
         rows, cols = maps.shape[-2:]
         top = int(self.top * rows / self.padded_height)
         left = int(self.left * cols / self.padded_width)
         height = max(int(self.height * rows / self.padded_height + 0.5), 1)
         width = max(int(self.width * cols / self.padded_width + 0.5), 1)
-        return maps[..., top : top + height, left : left + width]
+        inside = maps[..., max(top, 0) : top + height, max(left, 0) : left + width]
+        if min(top, left) >= 0 and self.height <= self.padded_height and self.width <= self.padded_width:
+            return inside
+        beyond = (max(-left, 0), max(left + width - cols, 0), max(-top, 0), max(top + height - rows, 0))
+        padded = F.pad(inside.reshape(1, -1, *inside.shape[-2:]), beyond, mode='replicate')
+        return padded.view(*maps.shape[:-2], *padded.shape[-2:])
 
 
 @dataclass(frozen=True)
@@ -80,12 +90,16 @@ class ImageInputs:
     ``num_tokens``: how many tokens the image takes in the sequence.
     ``grids``: its grids, coarse first, columns counted from the image's first token.
     ``target_size``: (height, width) of the picture at the LMM's resolution; targets are resized (nearest) to it first.
+    ``token_ids``: (num_tokens,) int64 the image's block of ids, breaks and tags and all; None for image tokens alone.
+    ``per_token``: (num_tokens,) each, arguments of the forward pass that have a value for each token, 0 for text.
     """
 
     vision: dict[str, Tensor]
     num_tokens: int
     grids: tuple[ImageGrid, ...]
     target_size: tuple[int, int]
+    token_ids: Tensor | None = None
+    per_token: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,6 +112,7 @@ class LMMInputs:
     ``grids``: the image grids whose attention maps are stacked, coarse first, columns counted from the first token.
     ``branch_ids``: (N,) int64, the alternative continuation a token belongs to, -1 for the trunk that all of them
     follow; None where there is one text only.
+    ``per_token``: as in :class:`ImageInputs`, up to the image's last token; tokens that follow have 0.
     """
 
     input_ids: Tensor
@@ -106,6 +121,7 @@ class LMMInputs:
     grids: tuple[ImageGrid, ...]
     target_size: tuple[int, int]
     branch_ids: Tensor | None = None
+    per_token: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def num_phrases(self) -> int:

@@ -177,8 +177,9 @@ class FrozenLMM(PretrainedLMM):
         Token ids and pixels are on its device. Sizes of images are not: transformers reads them on the host.
         """
         batch = pad_batch(samples, padding=next(iter({0, 1} - {self.image_token_id})))
+        moved = {'input_ids', 'pixel_attention_mask', *samples[0].per_token}
         return {
-            name: self._place(tensor) if name == 'input_ids' or tensor.is_floating_point() else tensor
+            name: self._place(tensor) if name in moved or tensor.is_floating_point() else tensor
             for name, tensor in batch.items()
         }
 

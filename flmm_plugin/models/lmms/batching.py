@@ -33,6 +33,9 @@ def pad_batch(samples: Sequence[LMMInputs], padding: int) -> dict[str, Tensor]:
     length = max(len(sample.input_ids) for sample in samples)
     ids = [F.pad(sample.input_ids, (0, length - len(sample.input_ids)), value=padding) for sample in samples]
     batch = {'input_ids': torch.stack(ids)}
+    for name in samples[0].per_token:
+        values = [sample.per_token[name][:length] for sample in samples]
+        batch[name] = torch.stack([F.pad(value, (0, length - len(value))) for value in values])
     for name in samples[0].vision:
         batch[name] = concatenate_padded([sample.vision[name] for sample in samples])
     return batch

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from flmm_plugin.errors import UserError
@@ -67,11 +68,15 @@ def expand_image(
     def expand(ids: Tensor, value: int) -> Tensor:
         return torch.cat([ids[:start], ids.new_full((made.num_tokens,), value), ids[start + 1 :]])
 
+    block = made.token_ids
+    if block is None:
+        block = input_ids.new_full((made.num_tokens,), image_token_id)
     return LMMInputs(
-        input_ids=expand(input_ids, image_token_id),
+        input_ids=torch.cat([input_ids[:start], block, input_ids[start + 1 :]]),
         phrase_ids=expand(phrase_ids, -1),
         vision=made.vision,
         grids=tuple(grid.shift(start) for grid in made.grids),
         target_size=made.target_size,
         branch_ids=None if branch_ids is None else expand(branch_ids, -1),
+        per_token={name: F.pad(value, (start, 0)) for name, value in made.per_token.items()},
     )

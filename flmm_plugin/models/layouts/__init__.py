@@ -1,0 +1,1 @@
+"""Where an image's tokens look: measured from the processor, and certified on the model."""

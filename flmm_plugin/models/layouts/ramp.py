@@ -1,0 +1,72 @@
+"""What part of a picture each pixel shows that a processor hands to the model, measured with four pictures.
+
+A picture that grows brighter from left to right, one from top to bottom, a black one and a white one: the last two say
+how the processor scales each value, whatever it subtracts and in whatever order it keeps the channels, and where they
+are the same it shows padding.
+
+Shape shorthand: T tiles, (H, W) their size, P patches, V values of a patch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from flmm_plugin.models.layouts.errors import LayoutError
+
+#: What a processor makes of an RGB picture: ``pixel_values`` among others.
+Process = Callable[[Image.Image], Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Places in the picture, 0 to 1 from its left and top edge; nan where padding is shown.
+
+    ``x``, ``y``: (T, H, W) for pixels of tiles, or (T, P) for flat patches (P of the largest tile).
+    """
+
+    x: Tensor
+    y: Tensor
+
+    @property
+    def is_flat(self) -> bool:
+        return self.x.ndim == 2
+
+
+def measure(process: Process, size: tuple[int, int]) -> Shown:
+    """What is shown of a picture of ``size`` (height, width)."""
+    black, white, right, down = (pixels(process(picture)) for picture in test_pictures(size))
+    if not black.shape == white.shape == right.shape == down.shape:
+        raise LayoutError('pictures of one size become inputs of different sizes: their tokens have no fixed place')
+    scale = white - black
+    scale[scale.abs() < 1e-6] = torch.nan
+    # The mean over the channels, or over all values of a patch; a value that is padding counts for nothing.
+    axes = -3 if black.ndim == 4 else -1
+    return Shown(((right - black) / scale).nanmean(axes), ((down - black) / scale).nanmean(axes))
+
+
+def test_pictures(size: tuple[int, int]) -> list[Image.Image]:
+    """Black, white, brighter to the right, brighter to the bottom; of ``size`` (height, width)."""
+    height, width = size
+    right = np.broadcast_to((np.arange(width) + 0.5) / width, size)
+    down = np.broadcast_to(((np.arange(height) + 0.5) / height)[:, None], size)
+    planes = [np.zeros(size), np.ones(size), right, down]
+    return [Image.fromarray((plane * 255).round().astype(np.uint8)).convert('RGB') for plane in planes]
+
+
+def pixels(made: Mapping[str, Tensor]) -> Tensor:
+    """(T, 3, H, W) or (T, P, V) fp64 of the one image, what a mask hides as nan."""
+    values = made['pixel_values'].double()
+    mask = made.get('pixel_attention_mask')
+    if values.ndim == 2 or values.ndim == 5:  # flat patches of one image; tiles of a batch of one
+        values = values[None] if values.ndim == 2 else values[0]
+    if mask is not None and values.ndim == 3 and mask.shape == values.shape[:2]:
+        values = values.masked_fill(mask[..., None] == 0, torch.nan)
+    if values.ndim not in (3, 4):
+        raise LayoutError(f'pixel_values of shape {tuple(made["pixel_values"].shape)} are neither tiles nor patches')
+    return values

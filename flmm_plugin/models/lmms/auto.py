@@ -1,0 +1,141 @@
+"""Any image-text model of transformers, by its own processor and chat template."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from flmm_plugin.errors import UserError
+from flmm_plugin.models.layouts.certificate import certify_layout
+from flmm_plugin.models.layouts.layout import Layout, measure_layout
+from flmm_plugin.models.lmms.base import FrozenLMM
+from flmm_plugin.models.lmms.processing import (
+    QUESTION,
+    Frame,
+    find_frame,
+    load_config,
+    load_processor,
+    process,
+    to_picture,
+)
+from flmm_plugin.models.lmms.text import tokenize
+from flmm_plugin.registry import MODELS
+from flmm_plugin.structures import ImageInputs, LMMInputs, Segment, size_of
+
+#: Pictures (height, width) that show whether the processor cuts large or long ones into tiles.
+TRIAL_SIZES = ((224, 224), (420, 1260), (1260, 420), (980, 980))
+
+
+@MODELS.register_module()
+class AutoLMM(FrozenLMM):
+    """What the processor makes of a picture is what the LMM sees; where its tokens look is measured (models/layouts).
+
+    Args:
+        processor_kwargs: arguments for loading the processor, for example ``dict(max_pixels=512 * 28 * 28)``, or
+            ``dict(chat_template=...)`` where it comes without.
+        certify: check on the model, when it is first loaded, that each image token looks where it was measured to look.
+        pretrained, options: see :class:`FrozenLMM`.
+
+    Raises:
+        UserError: no such model, no image-text model, a processor without a chat template, an LMM whose image tokens
+            have no place.
+    """
+
+    def __init__(
+        self, pretrained: str, *, processor_kwargs: dict[str, Any] | None = None, certify: bool = True, **options: Any
+    ) -> None:
+        load_config(pretrained)
+        if options.get('processor') is None:
+            options['processor'] = load_processor(pretrained, processor_kwargs or {})
+        self._layouts: dict[tuple[int, int], Layout] = {}
+        super().__init__(pretrained, **options)
+        self.num_grids = max(len(self.layout(size).grids) for size in TRIAL_SIZES)
+        if certify:
+            certify_layout(self)
+
+    @cached_property
+    def image_token_id(self) -> int:  # type: ignore[override]
+        """The id that the model replaces by what it sees."""
+        for owner, name in ((self.config, 'image_token_id'), (self.config, 'image_token_index')):
+            found = getattr(owner, name, None)
+            if isinstance(found, int):
+                return found
+        return int(self.processor.image_token_id)
+
+    @cached_property
+    def _rendered(self) -> str:
+        return self.render(QUESTION)
+
+    @cached_property
+    def _frame(self) -> Frame:
+        whole = process(self.processor, self._rendered, Image.new('RGB', (224, 224)))['input_ids'][0].tolist()
+        text, _, _ = tokenize(self.processor.tokenizer, self._rendered, ())
+        return find_frame(text.tolist(), whole, self.image_token_id)
+
+    def tokenize(self, prompt: str, segments: Sequence[Segment] = ()) -> tuple[Tensor, Tensor, Tensor]:
+        asked, _, _ = tokenize(self.processor.tokenizer, self.render(prompt), ())
+        answer = tokenize_answer(self.processor.tokenizer, segments)
+        frame, image = self._frame, asked.new_tensor([self.image_token_id])
+        ids = torch.cat([asked[: frame.start], image, asked[frame.stop :], asked.new_tensor(frame.tail)])
+        none = torch.full_like(ids, -1)
+        return torch.cat([ids, answer[0]]), torch.cat([none, answer[1]]), torch.cat([none, answer[2]])
+
+    def prepare_tokens(
+        self, image: Tensor, input_ids: Tensor, phrase_ids: Tensor, branch_ids: Tensor | None = None
+    ) -> LMMInputs:
+        sample = super().prepare_tokens(image, input_ids, phrase_ids, branch_ids)
+        context = getattr(self.config.get_text_config(), 'max_position_embeddings', None)
+        if context is not None and len(sample.input_ids) > context:
+            shown = int((sample.input_ids == self.image_token_id).sum())
+            if shown >= context:
+                raise UserError(
+                    f'the picture takes {shown} tokens, more than the {context} that {self.name} reads: '
+                    'limit them with processor_kwargs, for example dict(max_pixels=...)'
+                )
+            raise UserError(
+                f'the prompt has {len(sample.input_ids)} tokens, {shown} of them the picture, and {self.name} reads '
+                f'{context}: shorten it, or limit the picture with processor_kwargs'
+            )
+        return sample
+
+    def preprocess(self, image: Tensor) -> ImageInputs:
+        """What the processor makes of a uint8 RGB image (3, H, W)."""
+        made = process(self.processor, self._rendered, to_picture(image))
+        frame, ids = self._frame, made['input_ids'][0]
+        block = ids[frame.start : len(ids) - frame.after]
+        accepted = inspect.signature(self.model.forward).parameters
+        kept = {name: made[name] for name in made if name in accepted and name not in ('input_ids', 'attention_mask')}
+        per_token = {name: value for name, value in kept.items() if name.endswith('token_type_ids')}
+        layout = self.layout(size_of(image))
+        places = (block == self.image_token_id).nonzero().flatten()
+        return ImageInputs(
+            vision={name: value for name, value in kept.items() if name not in per_token and name != 'labels'},
+            num_tokens=len(block),
+            grids=layout.image_grids(places, self.num_grids),
+            target_size=layout.target_size,
+            token_ids=block,
+            per_token={name: value[0, frame.start : len(ids) - frame.after] for name, value in per_token.items()},
+        )
+
+    def layout(self, size: tuple[int, int]) -> Layout:
+        """Where the tokens of pictures of ``size`` (height, width) look."""
+        if size not in self._layouts:
+            made = process(self.processor, self._rendered, Image.new('RGB', size[::-1]))
+            count = int((made['input_ids'] == self.image_token_id).sum())
+            self._layouts[size] = measure_layout(
+                lambda picture: process(self.processor, self._rendered, picture), size, made, count, self.config
+            )
+        return self._layouts[size]
+
+
+def tokenize_answer(tokenizer: Any, segments: Sequence[Segment]) -> tuple[Tensor, Tensor, Tensor]:
+    """The answer's ``input_ids``, ``phrase_ids`` and ``branch_ids`` alone."""
+    before = len(tokenize(tokenizer, '', ())[0])
+    ids, phrases, branches = tokenize(tokenizer, '', segments)
+    return ids[before:].long(), phrases[before:].long(), branches[before:].long()

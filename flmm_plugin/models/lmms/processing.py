@@ -1,0 +1,128 @@
+"""An LMM's own HF processor: how it is loaded, and how it writes a picture into a prompt.
+
+Shape shorthand: M tokens of the text, the image being one of them; N tokens of the whole prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from packaging.version import Version
+from PIL import Image
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, BatchFeature
+
+from flmm_plugin.assets import resolve
+from flmm_plugin.errors import UserError
+from flmm_plugin.models.lmms.compat import TRANSFORMERS
+
+QUESTION = 'Please describe.'
+
+
+def load_config(name: str) -> Any:
+    """The config of an image-text model.
+
+    Raises:
+        UserError: it cannot be had, is no image-text model, or its text does not attend to tokens of the image.
+    """
+    try:
+        config = AutoConfig.from_pretrained(resolve(name))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f'{name}: its config cannot be loaded ({reason}). Is the name right, and the hub in reach? '
+            'A model newer than your transformers needs a newer one: pip install -U transformers'
+        ) from error
+    if type(config) not in AutoModelForImageTextToText._model_mapping:
+        raise UserError(f'{name}: a model of type {config.model_type!r} is no image-text model of transformers')
+    text = config.get_text_config(decoder=True)
+    if getattr(config, 'is_encoder_decoder', False) or getattr(text, 'is_encoder_decoder', False):
+        raise UserError(
+            f'{name}: an encoder reads the image and the text; no word attends to tokens of the image alone'
+        )
+    if getattr(text, 'cross_attention_layers', None):
+        raise UserError(f'{name}: its text sees the image by cross-attention, which is not captured')
+    return config
+
+
+def load_processor(name: str, options: Mapping[str, Any]) -> Any:
+    """The processor that ``name`` comes with; the fast image processor wherever there is one, as newer releases do.
+
+    Raises:
+        UserError: it cannot be loaded, or has no chat template.
+    """
+    chosen = {'use_fast': True} if Version('5') > TRANSFORMERS else {}
+    try:
+        processor = AutoProcessor.from_pretrained(resolve(name), **{**chosen, **options})
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f'{name}: its processor cannot be loaded ({reason})') from error
+    if not hasattr(processor, 'image_processor') or not hasattr(processor, 'tokenizer'):
+        raise UserError(f'{name}: {type(processor).__name__} does not process images and text')
+    if not (getattr(processor, 'chat_template', None) or getattr(processor.tokenizer, 'chat_template', None)):
+        raise UserError(
+            f'{name}: its processor has no chat template. Give one: processor_kwargs=dict(chat_template=...)'
+        )
+    return processor
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What of a rendered prompt becomes the image: of the text's tokens those from ``start`` to ``stop``.
+
+    ``after``: how many tokens of the whole prompt follow the image; ``tail``: tokens that the processor itself adds to
+    the end of every prompt.
+    """
+
+    start: int
+    stop: int
+    after: int
+    tail: tuple[int, ...]
+
+
+def find_frame(text: list[int], whole: list[int], image_token_id: int) -> Frame:
+    """Compare a prompt's tokens (M,) as the tokenizer makes them with (N,) as the processor does, the image among them.
+
+    Raises:
+        UserError: the processor changes the text otherwise.
+    """
+    shown = [index for index, token in enumerate(whole) if token == image_token_id]
+    if not shown:
+        raise UserError(
+            f'the processor writes no image token (id {image_token_id}) into the prompt: the chat template leaves the '
+            'image out, or the text attends to the image otherwise than by tokens'
+        )
+    rest, tail = whole[shown[-1] + 1 :], 0
+    matched = common_prefix(text[:0:-1], rest[::-1])
+    while not matched and tail < min(4, len(rest)):
+        tail += 1
+        matched = common_prefix(text[:0:-1], rest[: len(rest) - tail][::-1])
+    if not matched:
+        raise UserError('the processor changes the text around the image: its tokens are not those of the tokenizer')
+    # At least one token of the text gives way to the image: the one that stands for it.
+    start = min(common_prefix(text, whole[: shown[0]]), len(text) - matched - 1)
+    return Frame(start, len(text) - matched, matched + tail, tuple(whole[len(whole) - tail :]))
+
+
+def common_prefix(first: list[int], second: list[int]) -> int:
+    """How many tokens two sequences begin with alike."""
+    shared = min(len(first), len(second))
+    return next((index for index in range(shared) if first[index] != second[index]), shared)
+
+
+def to_picture(image: Tensor) -> Image.Image:
+    """A uint8 RGB image (3, H, W) for HF's processors."""
+    return Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy()))
+
+
+def process(processor: Any, text: str, picture: Image.Image) -> BatchFeature:
+    """A rendered prompt and its picture as the model's inputs, a batch of one."""
+    bos = processor.tokenizer.bos_token
+    # As in transformers' own chat: some templates write the BOS token out, others leave it to the tokenizer.
+    special = not (bos and text.startswith(bos))
+    made = processor(images=[picture], text=[text], return_tensors='pt', add_special_tokens=special)
+    return BatchFeature({name: torch.as_tensor(value) for name, value in made.items() if not isinstance(value, list)})

@@ -1,0 +1,81 @@
+"""The certificate passes what is measured and refuses every layout that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from flmm_plugin.models.layouts import certificate
+from flmm_plugin.models.layouts.certificate import certifiable_sizes, certify_layout, examine
+from flmm_plugin.models.layouts.errors import LayoutError
+from flmm_plugin.models.layouts.layout import Layout
+from flmm_plugin.models.layouts.tiles import Tile
+from flmm_plugin.models.lmms import AutoLMM
+from tests.auto_families import FAMILIES
+
+WRONG: dict[str, Callable[[Tensor], Tensor]] = {
+    'transposed': lambda tokens: tokens.T.reshape(tokens.shape),
+    'shifted': lambda tokens: tokens.roll(1, 0),
+    'mirrored': lambda tokens: tokens.flip(1),
+}
+
+
+@pytest.fixture(scope='module', params=sorted(FAMILIES))
+def lmm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AutoLMM:
+    return AutoLMM(str(FAMILIES[request.param](tmp_path_factory.mktemp(request.param))), certify=False)
+
+
+def test_measured_layout_passes(lmm: AutoLMM):
+    for verdict in certify_layout(lmm):
+        assert verdict.exact and not verdict.wrong and verdict.cells
+
+
+@pytest.mark.parametrize('fault', [*WRONG, 'thumbnail first'])
+def test_wrong_layout_is_refused(lmm: AutoLMM, fault: str, monkeypatch: pytest.MonkeyPatch):
+    size = certifiable_sizes(lmm)[0]
+    right = lmm.layout(size)
+    if fault == 'thumbnail first' and len(right.grids) == 1:
+        pytest.skip('one grid')
+    monkeypatch.setitem(lmm._layouts, size, spoilt(right, fault))
+    assert examine(lmm, size).wrong
+    with pytest.raises(LayoutError, match=r'row \d+ column'):
+        certify_layout(lmm, [size])
+
+
+def spoilt(layout: Layout, fault: str) -> Layout:
+    if fault in WRONG:
+        return Layout(tuple(replace(grid, tokens=WRONG[fault](grid.tokens)) for grid in layout.grids))
+    # The overview's tokens are taken from the other end of the image's tokens.
+    coarse, fine = layout.grids
+    first = int(coarse.tokens.min()) == 0
+    count, all_tokens = coarse.tokens.numel(), coarse.tokens.numel() + fine.tokens.numel()
+
+    def moved(tile: Tile) -> Tile:
+        return replace(tile, tokens=(tile.tokens + (-count if first else count)) % all_tokens)
+
+    return Layout((moved(coarse), moved(fine)))
+
+
+def test_trained_tower_with_and_without_localising(monkeypatch: pytest.MonkeyPatch):
+    lmm = AutoLMM('flmm_plugin::tiny_llava', certify=False)
+    (first, *_) = certify_layout(lmm)
+    assert first.exact
+    monkeypatch.setattr(certificate, 'localizable', lambda *_: False)
+    (second, *_) = certify_layout(lmm)
+    assert not second.exact and not second.wrong and second.worst < certificate.MAX_OFFSET
+    size = certifiable_sizes(lmm)[0]
+    lmm._layouts[size] = spoilt(lmm.layout(size), 'mirrored')
+    assert examine(lmm, size).wrong
+
+
+def test_resampler_is_refused(tiny_llava_dir, monkeypatch: pytest.MonkeyPatch):
+    """Tokens that all see everything, as queries of a resampler do."""
+    lmm = AutoLMM(str(tiny_llava_dir), certify=False)
+    projector = lmm.model.model.multi_modal_projector
+    projector.register_forward_hook(lambda module, args, out: torch.tanh(out.mean(-2, keepdim=True)).expand_as(out))
+    with pytest.raises(LayoutError, match='resampler'):
+        certify_layout(lmm)

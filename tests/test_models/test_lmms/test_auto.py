@@ -1,0 +1,93 @@
+"""AutoLMM on tiny random LMMs behind their real processors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaConfig
+
+from flmm_plugin.errors import UserError
+from flmm_plugin.models.lmms import AutoLMM, LlavaLMM
+from flmm_plugin.models.lmms.processing import process, to_picture
+from flmm_plugin.structures import Segment
+from tests.auto_families import FAMILIES
+from tests.tiny_flmm import random_image
+
+ANSWER = [Segment('there is'), Segment('a dog', 0), Segment('and'), Segment('the sky', 1)]
+
+
+@pytest.fixture(scope='module', params=sorted(FAMILIES))
+def lmm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AutoLMM:
+    return AutoLMM(str(FAMILIES[request.param](tmp_path_factory.mktemp(request.param))), certify=False)
+
+
+@pytest.mark.parametrize('size', [(100, 180), (300, 120)])
+def test_prompt_is_the_processors_own(lmm: AutoLMM, size: tuple[int, int]):
+    image = random_image(*size)
+    whole = process(lmm.processor, lmm.render('describe this image'), to_picture(image))['input_ids'][0]
+    sample = lmm.prepare(image, 'describe this image', ANSWER)
+    assert sample.input_ids[: len(whole)].tolist() == whole.tolist()
+    assert (sample.phrase_ids[: len(whole)] == -1).all() and sample.num_phrases == 2
+
+
+def test_every_picture_has_as_many_grids(lmm: AutoLMM):
+    for size in [(60, 60), (100, 180), (300, 120)]:
+        sample = lmm.prepare(random_image(*size), 'describe', ANSWER)
+        assert len(sample.grids) == lmm.num_grids
+        for grid in sample.grids:
+            assert len(grid.columns) == grid.height * grid.width
+            assert (sample.input_ids[grid.columns] == lmm.image_token_id).all()
+
+
+def test_centre_crop_of_the_shipped_llava():
+    lmm = AutoLMM('flmm_plugin::tiny_llava')
+    (grid,) = lmm.prepare(random_image(112, 224), 'What is there?').grids
+    assert grid.region is not None and grid.region.left < 0 and grid.region.width == 2 * grid.region.padded_width
+    maps = torch.arange(14.0).expand(14, 14)
+    cropped = grid.region.crop(maps)
+    assert cropped.shape == (14, 28)
+    assert cropped[0].tolist() == [0.0] * 7 + list(range(14)) + [13.0] * 7
+
+
+def test_square_picture_gives_the_maps_of_the_adapter():
+    text = ('What is there?', [Segment('a red'), Segment(' circle', 0)])
+    image = random_image(112, 112)
+    first, second = AutoLMM('flmm_plugin::tiny_llava', certify=False), LlavaLMM('flmm_plugin::tiny_llava')
+    maps = [lmm([lmm.prepare(image, *text)])[0].attention_maps for lmm in (first, second)]
+    assert torch.allclose(*maps, atol=1e-3)
+
+
+def test_text_model_is_refused(tmp_path: Path):
+    LlamaConfig(hidden_size=32, num_hidden_layers=1).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match='no image-text model'):
+        AutoLMM(str(tmp_path))
+
+
+def test_unreachable_hub(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv('HF_HUB_OFFLINE', '1')
+    with pytest.raises(UserError, match='cannot be loaded'):
+        AutoLMM('nobody/no-such-model')
+
+
+def test_processor_without_chat_template(tiny_llava_dir: Path, tmp_path: Path):
+    from transformers import AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(tiny_llava_dir)
+    processor.chat_template = processor.tokenizer.chat_template = None
+    processor.save_pretrained(tmp_path)
+    (tmp_path / 'config.json').write_text((tiny_llava_dir / 'config.json').read_text())
+    with pytest.raises(UserError, match='chat template'):
+        AutoLMM(str(tmp_path))
+
+
+def test_too_long_for_the_context(tiny_llava_dir: Path):
+    lmm = AutoLMM(str(tiny_llava_dir), certify=False)
+    lmm.config.text_config.max_position_embeddings = 150
+    lmm.prepare(random_image(60, 60), 'the dog')
+    with pytest.raises(UserError, match='the prompt has'):
+        lmm.prepare(random_image(60, 60), 'the dog ' * 20)
+    lmm.config.text_config.max_position_embeddings = 100
+    with pytest.raises(UserError, match='the picture takes 144 tokens'):
+        lmm.prepare(random_image(60, 60), 'the dog')
