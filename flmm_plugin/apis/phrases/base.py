@@ -22,8 +22,15 @@ PRONOUNS = frozenset(
 #: Nouns that speak of the picture or of a place in it, not of a thing that it shows.
 PICTURE_WORDS = frozenset(
     """image images picture pictures photo photos photograph photographs photography scene scenes view views frame
-    shot screenshot illustration left right top bottom middle center centre side sides front back foreground
-    background corner edge question answer""".split()
+    shot screenshot illustration foreground background question answer""".split()
+)
+PLACE_WORDS = frozenset('left right top bottom middle center centre side sides front back corner edge'.split())
+#: Before a place they leave it a place ("the far left"); other words make it a thing ("a tank top").
+PLACE_ADJECTIVES = frozenset('upper lower far very other opposite same near extreme right-hand left-hand'.split())
+#: After a picture: it hangs or stands somewhere, and so is a thing in the scene.
+HANGS = re.compile(
+    r'\s+(?:hanging\s+|hung\s+)?(?:on|above|over|behind|beside)\s+(?:the|a|an|his|her|their|its|my|your)\s+(\w+)',
+    re.IGNORECASE,
 )
 QUANTITIES = frozenset('lot lots number couple kind kinds type types sort bit'.split())
 
@@ -48,15 +55,27 @@ class PhraseExtractor(ABC):
 
         Phrases that differ in article and case alone are one phrase with several spans.
         """
-        return merge(text, (span for span in self.find(text, ask) if names_a_thing(text[slice(*span)])))
+        return merge(
+            text, (span for span in self.find(text, ask) if names_a_thing(text[slice(*span)], text[span[1] :]))
+        )
 
 
-def names_a_thing(phrase: str) -> bool:
-    """Whether something other than the picture itself, a place in it or a pronoun is named."""
+def names_a_thing(phrase: str, after: str = '') -> bool:
+    """Whether something other than the picture itself, a place in it or a pronoun is named.
+
+    ``after``: the text behind the phrase, by which "a picture on the wall" is told from the picture itself.
+    """
     content = [word for word in words(phrase) if word not in ARTICLES]
     if not content or all(word in PRONOUNS for word in content):
         return False
-    return head_noun(content) not in PICTURE_WORDS | QUANTITIES
+    head = head_noun(content)
+    if head in PLACE_WORDS:
+        before = content[: content.index(head)]
+        return not all(word in PLACE_WORDS | PLACE_ADJECTIVES | PICTURE_WORDS for word in before)
+    if head in PICTURE_WORDS:
+        hangs = HANGS.match(after)
+        return hangs is not None and hangs[1].casefold() not in PLACE_WORDS | PLACE_ADJECTIVES | PICTURE_WORDS
+    return head not in QUANTITIES
 
 
 def head_noun(content: list[str]) -> str:
@@ -87,7 +106,7 @@ def merge(text: str, spans: Iterable[Span]) -> list[Phrase]:
 
 def default_extractor() -> dict[str, str]:
     """Config of the best extractor that is installed: spaCy's noun chunks, or rules without a model."""
-    from flmm_plugin.apis.phrases.spacy_chunks import MODEL
+    from flmm_plugin.apis.phrases.spacy_chunks import installed_model
 
-    installed = find_spec('spacy') is not None and find_spec(MODEL) is not None
+    installed = find_spec('spacy') is not None and installed_model() is not None
     return dict(type='SpacyPhrases' if installed else 'RulePhrases')

