@@ -23,6 +23,12 @@ def default_scope() -> None:
     init_default_scope('flmm_plugin')
 
 
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing that tests certify is noted in the user's home."""
+    monkeypatch.setenv('FLMM_CACHE', str(tmp_path / 'flmm_cache'))
+
+
 @pytest.fixture(autouse=True, scope='session')
 def one_thread() -> None:
     torch.set_num_threads(1)

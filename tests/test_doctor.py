@@ -8,10 +8,12 @@ import pytest
 from transformers import CLIPVisionConfig, GPT2Config, LlamaConfig, LlavaConfig
 
 from flmm_plugin.doctor.__main__ import main
+from flmm_plugin.doctor.certify import certify
 from flmm_plugin.doctor.findings import Level
 from flmm_plugin.doctor.lmm import check_lmm
 from flmm_plugin.doctor.machine import check_disk, check_operators
 from flmm_plugin.doctor.packages import Support, check_combinations, check_package, check_python, release
+from tests.auto_families import FAMILIES
 
 REPO = Path(__file__).resolve().parents[1]
 NUMPY = Support('numpy', '1.23', '2', essential=False, remedy='take numpy 1')
@@ -123,3 +125,40 @@ def test_reports_instead_of_crashing_where_nothing_is_installed():
     result = subprocess.run([sys.executable, '-S', '-E', '-c', code], capture_output=True, text=True, cwd=REPO)
     assert result.returncode == 1 and 'Traceback' not in result.stderr
     assert '[FAIL] torch: not installed' in result.stdout and '[FAIL] mmcv operators' in result.stdout
+
+
+def test_certificate_of_the_shipped_lmm(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.chdir(tmp_path)
+    found = list(certify('flmm_plugin::tiny_llava'))
+    assert [str(finding) for finding in found if finding.level is not Level.OK] == []
+    subjects = [finding.subject.split(' (')[0] for finding in found]
+    checks = [
+        'capture = eager',
+        'batch = single',
+        'branch = single',
+        'cached = full',
+        'causality as declared',
+        'frozen',
+    ]
+    assert subjects == ['layout', 'layout', *checks]
+    assert (tmp_path / 'certificate.png').stat().st_size > 0
+
+
+def test_certificate_of_a_config_and_processor_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
+    folder = FAMILIES['internvl'](tmp_path / 'lmm')
+    (folder / 'model.safetensors').unlink()
+    found = list(certify(str(folder)))
+    assert len(found) == 8 and {finding.level for finding in found} == {Level.OK}
+
+
+def test_certificate_fails_where_maps_are_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        'flmm_plugin.models.lmms.base.continued_positions', lambda sample, cached: sample.input_ids[cached:] * 0
+    )
+    failed = [finding for finding in certify('flmm_plugin::tiny_llava') if finding.level is Level.FAIL]
+    assert [finding.subject for finding in failed] == ['branch = single', 'cached = full']
+    assert 'at most' in failed[0].detail

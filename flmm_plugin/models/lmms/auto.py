@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.layouts.certificate import certify_layout
+from flmm_plugin.models.layouts.kept import certify_once
 from flmm_plugin.models.layouts.layout import Layout, measure_layout
 from flmm_plugin.models.lmms.base import FrozenLMM
 from flmm_plugin.models.lmms.processing import (
@@ -57,7 +57,7 @@ class AutoLMM(FrozenLMM):
         super().__init__(pretrained, **options)
         self.num_grids = max(len(self.layout(size).grids) for size in TRIAL_SIZES)
         if certify:
-            certify_layout(self)
+            certify_once(self)
 
     @cached_property
     def image_token_id(self) -> int:  # type: ignore[override]
