@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from mmengine.logging import MMLogger
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
+from flmm_plugin.quiet import without_messages
 from flmm_plugin.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
@@ -20,9 +22,20 @@ class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         self, params: list[dict], module: nn.Module, prefix: str = '', is_dcn_module: int | float | None = None
     ) -> None:
         """Add the groups of ``module`` and of all that is in it to ``params``; calls itself for its children."""
-        super().add_params(params, module, prefix, is_dcn_module)
-        if not prefix:
-            params[:] = merge_equal(params)
+        if prefix:
+            super().add_params(params, module, prefix, is_dcn_module)
+            return
+        logger = MMLogger.get_current_instance()
+        with without_messages(logger, 'paramwise_options'):  # a line for every setting of every parameter
+            super().add_params(params, module, prefix, is_dcn_module)
+        params[:] = merge_equal(params)
+        for group in params:
+            settings = ', '.join(
+                f'{name}={value:.6g}' if isinstance(value, float) else f'{name}={value}'
+                for name, value in group.items()
+                if name != 'params'
+            )
+            logger.info(f'{len(group["params"])} parameters with {settings or "the settings of the optimizer"}')
 
 
 def merge_equal(groups: list[dict]) -> list[dict]:

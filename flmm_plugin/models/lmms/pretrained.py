@@ -5,6 +5,7 @@ Shape shorthand: L layers, H heads.
 
 from __future__ import annotations
 
+from logging import getLogger
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from flmm_plugin.models.capture.attention import ATTENTION_NAME
 from flmm_plugin.models.capture.hidden_states import find_decoder
 from flmm_plugin.models.lmms.compat import dtype_argument
 from flmm_plugin.models.weights.frozen import fingerprint, freeze, weights_hash
+from flmm_plugin.quiet import without_messages
 
 
 class PretrainedLMM(nn.Module):
@@ -31,7 +33,10 @@ class PretrainedLMM(nn.Module):
         super().__init__()
         path = resolve(pretrained)
         self.name = pretrained
-        self.processor = AutoProcessor.from_pretrained(path) if processor is None else processor
+        with without_messages(
+            getLogger('transformers.models.auto.image_processing_auto'), 'Using a slow image processor'
+        ):
+            self.processor = AutoProcessor.from_pretrained(path) if processor is None else processor
         # A config of its own: some classes pass attn_implementation on before they have their text_config.
         self.model = AutoModelForImageTextToText.from_pretrained(
             path,
