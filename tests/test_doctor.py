@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import CLIPVisionConfig, GPT2Config, LlamaConfig, LlavaConfig
@@ -13,6 +15,8 @@ from flmm_plugin.doctor.findings import Level
 from flmm_plugin.doctor.lmm import check_lmm
 from flmm_plugin.doctor.machine import check_disk, check_operators
 from flmm_plugin.doctor.packages import Support, check_combinations, check_package, check_python, release
+from flmm_plugin.models.lmms import AutoLMM
+from flmm_plugin.structures import LMMOutputs
 from tests.auto_families import FAMILIES
 
 REPO = Path(__file__).resolve().parents[1]
@@ -156,9 +160,13 @@ def test_certificate_of_a_config_and_processor_alone(monkeypatch: pytest.MonkeyP
 
 def test_certificate_fails_where_maps_are_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        'flmm_plugin.models.lmms.base.continued_positions', lambda sample, cached: sample.input_ids[cached:] * 0
-    )
+    right = AutoLMM.forward_cached
+
+    def shifted(self: AutoLMM, *args: Any, **options: Any) -> LMMOutputs:
+        outputs = right(self, *args, **options)
+        return replace(outputs, attention_maps=outputs.attention_maps.roll(1, -1))
+
+    monkeypatch.setattr(AutoLMM, 'forward_cached', shifted)
     failed = [finding for finding in certify('flmm_plugin::tiny_llava') if finding.level is Level.FAIL]
     assert [finding.subject for finding in failed] == ['branch = single', 'cached = full']
     assert 'at most' in failed[0].detail

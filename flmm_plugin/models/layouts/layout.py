@@ -33,7 +33,10 @@ class Layout:
     def image_grids(self, places: Tensor, count: int) -> tuple[ImageGrid, ...]:
         """``count`` grids, the coarsest repeated; ``places``: (n,) positions of the image's tokens in the block."""
         grids = [self.grids[0]] * (count - len(self.grids)) + list(self.grids)
-        return tuple(ImageGrid(places[grid.tokens.flatten()], *grid.tokens.shape, region_of(grid)) for grid in grids)
+        return tuple(
+            ImageGrid(places[tile.tokens.flatten()], tile.tokens.shape[0], tile.tokens.shape[1], region_of(tile))
+            for tile in grids
+        )
 
 
 def measure_layout(

@@ -60,7 +60,7 @@ class AutoLMM(FrozenLMM):
             certify_once(self)
 
     @cached_property
-    def image_token_id(self) -> int:  # type: ignore[override]
+    def image_token_id(self) -> int:
         """The id that the model replaces by what it sees."""
         for owner, name in ((self.config, 'image_token_id'), (self.config, 'image_token_index')):
             found = getattr(owner, name, None)

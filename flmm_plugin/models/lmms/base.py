@@ -40,6 +40,7 @@ class FrozenLMM(PretrainedLMM):
         map_folder: where the maps and hidden states of all samples are kept in half precision, for training of several
             epochs; they are found again by a sample's content and the LMM's weights.
         exact_maps: keep them there as they are, at twice the size.
+        device_map: ``'auto'`` deals an LMM that is too large for one GPU out to all of them (needs accelerate).
     """
 
     #: An adapter of an LMM whose image tokens see one another says False.
@@ -56,8 +57,9 @@ class FrozenLMM(PretrainedLMM):
         quantization: dict[str, Any] | None = None,
         map_folder: str | None = None,
         exact_maps: bool = False,
+        device_map: str | dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(pretrained, dtype, processor, quantization)
+        super().__init__(pretrained, dtype, processor, quantization, device_map)
         if heads is not None:
             self.heads = choose_heads(heads, self.num_layers, self.num_heads, self.fingerprint())
         if map_folder is not None:

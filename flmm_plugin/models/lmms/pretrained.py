@@ -28,7 +28,12 @@ class PretrainedLMM(nn.Module):
     num_grids = 1
 
     def __init__(
-        self, pretrained: str, dtype: str, processor: ProcessorMixin | None, quantization: dict[str, Any] | None
+        self,
+        pretrained: str,
+        dtype: str,
+        processor: ProcessorMixin | None,
+        quantization: dict[str, Any] | None,
+        device_map: str | dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         path = resolve(pretrained)
@@ -44,8 +49,13 @@ class PretrainedLMM(nn.Module):
             attn_implementation={'text_config': ATTENTION_NAME, 'vision_config': 'sdpa'},
             **dtype_argument(dtype),
             **({} if quantization is None else {'quantization_config': BitsAndBytesConfig(**quantization)}),
+            **({} if device_map is None else {'device_map': device_map}),
         )
         freeze(self)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> PretrainedLMM:
+        """Weights that were dealt out to devices stay there when the model that holds this one is moved."""
+        return self if getattr(self.model, 'hf_device_map', None) else super()._apply(fn, recurse)
 
     @property
     def config(self) -> Any:

@@ -91,3 +91,17 @@ def test_too_long_for_the_context(tiny_llava_dir: Path):
     lmm.config.text_config.max_position_embeddings = 100
     with pytest.raises(UserError, match='the picture takes 144 tokens'):
         lmm.prepare(random_image(60, 60), 'the dog')
+
+
+def test_dealt_out_to_devices():
+    pytest.importorskip('accelerate')
+    lmm = AutoLMM('flmm_plugin::tiny_llava', certify=False, device_map={'': 'cpu'})
+    assert torch.nn.ModuleList([lmm]).to('meta')[0].device.type == 'cpu'
+    sample = lmm.prepare(random_image(112, 112), 'What is there?', [Segment(' circle', 0)])
+    assert lmm([sample])[0].attention_maps.shape == (1, lmm.num_maps, 14, 14)
+
+
+def test_certified_once(monkeypatch: pytest.MonkeyPatch):
+    AutoLMM('flmm_plugin::tiny_llava')
+    monkeypatch.setattr('flmm_plugin.models.layouts.kept.certify_layout', lambda lmm: pytest.fail('examined again'))
+    AutoLMM('flmm_plugin::tiny_llava')
