@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from flmm_plugin.apis.cache_budget import cache_bytes
 from flmm_plugin.apis.grounding import Grounder
 from flmm_plugin.apis.phrases import phrase_ids, token_spans
 from flmm_plugin.apis.results import GroundedAnswer, GroundedPhrase
@@ -70,10 +71,20 @@ class Conversation:
             owners = phrase_ids(spans, phrases)
             kept = [index for index in range(len(phrases)) if (owners == index).any()]
             grounded = self._ground(prompt, ids, owners, [phrases[index] for index in kept], kept)
+            self.grounder.caches.use(self)
         self._said = said
         result = GroundedAnswer(question, answer, grounded, size_of(self.image))
         self.turns.append(result)
         return result
+
+    @property
+    def cache_bytes(self) -> int:
+        """What the keys and values of the tokens so far take."""
+        return cache_bytes(self._past)
+
+    def forget(self) -> None:
+        """Give the memory of the cache back; the conversation is read again when it goes on."""
+        self._past, self._cached = DynamicCache(), self._cached[:0]
 
     def stream(self, question: str, **arguments: Any) -> Stream:
         """Pieces of the answer as they are generated; the stream's ``result`` is the grounded answer in the end."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from flmm_plugin.apis.cache_budget import CacheBudget
 from flmm_plugin.apis.phrases import Phrase, PhraseExtractor
 from flmm_plugin.apis.results import GroundedPhrase
 from flmm_plugin.models.flmm import FLMM
@@ -31,6 +32,7 @@ class Grounder:
 
     ``lock``: held while the model runs. Captures hang hooks into the model, so that it serves one call at a time.
     ``min_score`` and ``min_attention``: see :class:`GroundedPhrase`.
+    ``caches``: what all conversations may keep together.
     """
 
     model: FLMM
@@ -38,6 +40,7 @@ class Grounder:
     min_score: float = MIN_SCORE
     min_attention: float = MIN_ATTENTION
     lock: Any = field(default_factory=threading.RLock)
+    caches: CacheBudget = field(default_factory=CacheBudget)
 
     def ground(
         self, image: Tensor, inputs: LMMInputs, outputs: LMMOutputs, phrases: Sequence[Phrase]

@@ -13,6 +13,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from torch import Tensor
 
+from flmm_plugin.apis.cache_budget import MAX_CACHE_BYTES, CacheBudget
 from flmm_plugin.apis.conversation import MAX_NEW_TOKENS, Conversation
 from flmm_plugin.apis.grounding import MIN_ATTENTION, MIN_SCORE, Grounder
 from flmm_plugin.apis.images import MAX_PIXELS, ImageLike, read_image
@@ -41,6 +42,8 @@ class FLMMInferencer:
         min_score, min_attention: below them a phrase is reported as not grounded, see :class:`GroundedPhrase`.
         caption_prompt: what mode ``'caption'`` asks; by default what the config's narratives answer.
         max_pixels: larger images are refused.
+        max_cache_bytes: what the conversations may keep of keys and values together; the one that was used the longest
+            ago reads its image again when it goes on. By default the config's ``max_cache_bytes``, or 8 GiB.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class FLMMInferencer:
         min_attention: float = MIN_ATTENTION,
         caption_prompt: str | None = None,
         max_pixels: int = MAX_PIXELS,
+        max_cache_bytes: int | None = None,
     ) -> None:
         path = existing_checkpoint(str(checkpoint))
         config = config if isinstance(config, Config) else Config.fromfile(config)
@@ -73,7 +77,8 @@ class FLMMInferencer:
             built: PhraseExtractor = TASK_UTILS.build(dict(extractor or default_extractor()))
         else:
             built = extractor
-        self.grounder = Grounder(self.model, built, min_score, min_attention)
+        caches = CacheBudget(max_cache_bytes or config.get('max_cache_bytes', MAX_CACHE_BYTES))
+        self.grounder = Grounder(self.model, built, min_score, min_attention, caches=caches)
         self.caption_prompt = caption_prompt or config.get('png_prompt', PROMPT)
         self.max_pixels = max_pixels
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from flmm_plugin.apis.cache_budget import CacheBudget
 from flmm_plugin.apis.conversation import Conversation, follow
 from flmm_plugin.apis.grounding import Grounder, image_attention
 from flmm_plugin.apis.phrases import Phrase, PhraseExtractor, RulePhrases, phrase_ids, token_spans
@@ -216,3 +218,22 @@ def test_an_image_token_in_the_answer_is_an_error_that_says_so(grounder: Grounde
             )
     finally:
         generation.suppress_tokens = before
+
+
+def test_twenty_conversations_keep_to_their_bound(grounder: Grounder) -> None:
+    images = [random_image(40, 40, seed=index) for index in range(20)]
+    alone = [Conversation(grounder, image).ask(QUESTIONS[0], max_new_tokens=4) for image in images]
+    one = Conversation(grounder, images[0])
+    one.ask(QUESTIONS[0], max_new_tokens=4)
+    bounded = replace(grounder, caches=CacheBudget(3 * one.cache_bytes))
+    conversations = [Conversation(bounded, image) for image in images]
+    for question in QUESTIONS[:2]:
+        for index, conversation in enumerate(conversations):
+            answer = conversation.ask(question, max_new_tokens=4)
+            assert conversation.cache_bytes > 0 and bounded.caches.num_bytes <= bounded.caches.max_bytes
+            assert bounded.caches.num_bytes == sum(each.cache_bytes for each in conversations)
+            if question == QUESTIONS[0]:
+                assert answer.answer == alone[index].answer
+    kept = Conversation(grounder, images[0])
+    expected = [kept.ask(question, max_new_tokens=4).answer for question in QUESTIONS[:2]]
+    assert [turn.answer for turn in conversations[0].turns] == expected
