@@ -41,10 +41,12 @@ def skip_unread_rows(model: nn.Module, text_config: Any, rows: Sequence[Tensor])
         shape = args[0].shape
         return (args[0][None, samples.to(args[0].device), positions.to(args[0].device)], *args[1:])
 
-    def scatter(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        whole = output.new_zeros(shape)
-        whole[samples.to(output.device), positions.to(output.device)] = output[0]
-        return whole
+    def scatter(module: nn.Module, args: tuple[Tensor, ...], output: Any) -> Any:
+        # An MLP of experts returns its router's logits too. Heads x head width need not be the hidden width.
+        made: Tensor = output[0] if isinstance(output, tuple) else output
+        whole = made.new_zeros(*shape[:-1], made.shape[-1])
+        whole[samples.to(made.device), positions.to(made.device)] = made.view(len(samples), -1)
+        return (whole, *output[1:]) if isinstance(output, tuple) else whole
 
     handles = []
     for part in parts:

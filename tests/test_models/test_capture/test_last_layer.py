@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -75,3 +76,35 @@ def test_the_lmm_is_whole_again_afterwards(lmm: FrozenLMM) -> None:
         after = lmm.model(**inputs).logits
     assert torch.equal(before, after)
     assert torch.allclose(within[0, 3], before[0, 3], atol=1e-5) and not torch.allclose(within, before, atol=1e-3)
+
+
+@pytest.mark.parametrize('as_tuple', [False, True])
+def test_parts_of_another_width_and_tuples_keep_what_is_read(as_tuple: bool) -> None:
+    """Heads x head width need not be the hidden width, and an MLP of experts returns its router's logits as well."""
+    torch.manual_seed(0)
+    width, wide = 6, 10
+
+    class Experts(torch.nn.Linear):
+        def forward(self, states: torch.Tensor) -> Any:
+            made = super().forward(states)
+            return (made, states) if as_tuple else made
+
+    layer = torch.nn.Module()
+    layer.self_attn = torch.nn.Module()
+    layer.self_attn.q_proj, layer.self_attn.o_proj = torch.nn.Linear(width, wide), torch.nn.Linear(wide, width)
+    layer.mlp = Experts(width, width)
+    decoder: Any = torch.nn.Module()
+    decoder.layers = torch.nn.ModuleList([layer])
+    decoder.config = text = SimpleNamespace(model_type='tiny', num_hidden_layers=1)
+
+    def read() -> Any:
+        made = layer.mlp(layer.self_attn.o_proj(layer.self_attn.q_proj(states)))
+        return made[0] if as_tuple else made
+
+    states, rows = torch.randn(2, 5, width), [torch.tensor([1, 4]), torch.tensor([2])]
+    whole = read()
+    with skip_unread_rows(decoder, text, rows):
+        part = read()
+    for b, own in enumerate(rows):
+        torch.testing.assert_close(part[b, own], whole[b, own])
+        assert not part[b].index_select(0, torch.tensor([0, 3])).any()
