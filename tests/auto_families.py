@@ -136,6 +136,42 @@ def save_gemma3(folder: Path) -> Path:
     return save(folder, processor, tf.Gemma3ForConditionalGeneration, config)
 
 
+def save_qwen3_vl(folder: Path) -> Path:
+    """Cells of 32 pixels, heads wider than the model."""
+    made = tokenizer(folder, vs='<|vision_start|>', ve='<|vision_end|>', pad='<|image_pad|>', video='<|video_pad|>')
+    words_ = tf.Qwen2TokenizerFast(
+        tokenizer_object=made._tokenizer, unk_token='<unk>', eos_token='</s>', pad_token='<pad>'
+    )
+    rope = {'rope_type': 'default', 'mrope_section': [3, 3, 2], 'mrope_interleaved': True}
+    vision = dict(depth=2, hidden_size=32, out_hidden_size=32, num_heads=2, intermediate_size=32)
+    config = tf.Qwen3VLConfig(
+        text_config=dict(TEXT, head_dim=16, vocab_size=len(words_), rope_scaling=rope),
+        vision_config=dict(vision, deepstack_visual_indexes=[0]),
+        image_token_id=words_.convert_tokens_to_ids('<|image_pad|>'),
+        video_token_id=words_.convert_tokens_to_ids('<|video_pad|>'),
+        vision_start_token_id=words_.convert_tokens_to_ids('<|vision_start|>'),
+        vision_end_token_id=words_.convert_tokens_to_ids('<|vision_end|>'),
+    )
+    images = tf.Qwen2VLImageProcessorFast(patch_size=16, min_pixels=64 * 64, max_pixels=320 * 320)
+    chat = template('<|vision_start|><|image_pad|><|vision_end|>')
+    processor = tf.Qwen3VLProcessor(images, words_, tf.Qwen3VLVideoProcessor(), chat_template=chat)
+    return save(folder, processor, tf.Qwen3VLForConditionalGeneration, config)
+
+
+def save_mistral3(folder: Path) -> Path:
+    """Cells of 16 pixels, of the picture's aspect; rows end with break tokens."""
+    words_ = tokenizer(folder, row_end='[IMG_BREAK]', image_end='[IMG_END]', image='[IMG]')
+    images = tf.PixtralImageProcessorFast(size={'longest_edge': 224}, patch_size={'height': 16, 'width': 16})
+    config = tf.Mistral3Config(
+        vision_config=tf.PixtralVisionConfig(**SIZES, image_size=224, patch_size=8),
+        text_config=tf.MistralConfig(**TEXT, vocab_size=len(words_)),
+        image_token_index=words_.convert_tokens_to_ids('[IMG]'),
+        spatial_merge_size=2,
+    )
+    processor = tf.PixtralProcessor(images, words_, patch_size=8, spatial_merge_size=2, chat_template=template('[IMG]'))
+    return save(folder, processor, tf.Mistral3ForConditionalGeneration, config)
+
+
 FAMILIES = {
     name: maker
     for name, maker, needs in (
@@ -143,6 +179,8 @@ FAMILIES = {
         ('internvl', save_internvl, 'InternVLProcessor'),
         ('llava_onevision', save_llava_onevision, 'LlavaOnevisionProcessor'),
         ('gemma3', save_gemma3, 'Gemma3Processor'),
+        ('qwen3_vl', save_qwen3_vl, 'Qwen3VLProcessor'),
+        ('mistral3', save_mistral3, 'Mistral3Config'),
     )
     if hasattr(tf, needs)
 }
