@@ -113,6 +113,8 @@ class LMMInputs:
     ``branch_ids``: (N,) int64, the alternative continuation a token belongs to, -1 for the trunk that all of them
     follow; None where there is one text only.
     ``per_token``: as in :class:`ImageInputs`, up to the image's last token; tokens that follow have 0.
+    ``prompt_length``: how many tokens the first question takes, where the LMM lets its tokens see one another; None
+    where no token of the text sees a later one.
     """
 
     input_ids: Tensor
@@ -122,6 +124,7 @@ class LMMInputs:
     target_size: tuple[int, int]
     branch_ids: Tensor | None = None
     per_token: dict[str, Tensor] = field(default_factory=dict)
+    prompt_length: int | None = None
 
     @property
     def num_phrases(self) -> int:
@@ -136,6 +139,11 @@ class LMMInputs:
     def trunk_length(self) -> int:
         """How many tokens come before the first branch."""
         return len(self.input_ids) if self.branch_ids is None else int((self.branch_ids < 0).sum())
+
+    @property
+    def kept_length(self) -> int:
+        """How many tokens are read first, and what follows in a second pass: all, if nothing asks for one."""
+        return min(self.trunk_length, self.prompt_length or len(self.input_ids))
 
     def first(self, length: int) -> LMMInputs:
         """The first ``length`` tokens, the whole image among them."""

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from flmm_plugin.apis.cache_budget import cache_bytes
 from flmm_plugin.apis.grounding import Grounder
@@ -22,7 +21,7 @@ from flmm_plugin.apis.results import GroundedAnswer, GroundedPhrase
 from flmm_plugin.apis.streaming import OnText, RefuseBroken, StopWhen, Stream, TextStreamer
 from flmm_plugin.apis.turns import next_turn
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.lmms.compat import crop_cache
+from flmm_plugin.models.capture.positions import KeptTokens
 from flmm_plugin.structures import LMMInputs, size_of
 
 MAX_NEW_TOKENS = 128
@@ -39,7 +38,7 @@ class Conversation:
         self.lmm = grounder.model.lmm
         self.turns: list[GroundedAnswer] = []
         self._said: LMMInputs | None = None  # all tokens so far, the image's among them
-        self._past = DynamicCache()  # keys and values of the tokens in self._cached
+        self._past = KeptTokens()  # keys and values of the tokens in self._cached
         self._cached = torch.empty(0, dtype=torch.long)
 
     def ask(
@@ -84,7 +83,7 @@ class Conversation:
 
     def forget(self) -> None:
         """Give the memory of the cache back; the conversation is read again when it goes on."""
-        self._past, self._cached = DynamicCache(), self._cached[:0]
+        self._past, self._cached = KeptTokens(), self._cached[:0]
 
     def stream(self, question: str, **arguments: Any) -> Stream:
         """Pieces of the answer as they are generated; the stream's ``result`` is the grounded answer in the end."""
@@ -111,17 +110,13 @@ class Conversation:
         # `generate` wants something to read: at least the last token of the prompt.
         known = min(common_length(self._cached, prompt.input_ids), tokens - 1)
         self._cached = self._cached[:0]  # so that nothing is believed of a cache that an error left half written
-        inputs = self.lmm.collate([prompt])
-        if known:
-            crop_cache(self._past, known)
-            inputs = {'input_ids': inputs['input_ids']}  # the image has been read
-        else:
-            self._past = DynamicCache()
+        if not known:
+            self._past = KeptTokens()
         streamer = None if on_text is None else TextStreamer(self.lmm.processor.tokenizer, on_text)
-        sequence = self.lmm.model.generate(
-            **inputs,
-            attention_mask=torch.ones_like(inputs['input_ids']),
-            past_key_values=self._past,
+        sequence = self.lmm.answer(
+            prompt,
+            self._past,
+            known,
             max_new_tokens=max_new_tokens,
             streamer=streamer,
             stopping_criteria=None if stop is None else [StopWhen(stop)],

@@ -88,13 +88,7 @@ def answer_two(inferencer: FLMMInferencer, image: Tensor, detail: Tensor, prompt
     lmm = inferencer.model.lmm
     with inferencer.grounder.lock:
         sample = prepare_two(lmm, image, detail, prompt)
-        inputs = lmm.collate([sample])
-        sequence = lmm.model.generate(
-            **inputs,
-            attention_mask=torch.ones_like(inputs['input_ids']),
-            do_sample=False,
-            max_new_tokens=max_new_tokens,
-        )
+        sequence = lmm.answer(sample, do_sample=False, max_new_tokens=max_new_tokens)
     return answer_text(lmm.processor.tokenizer, sequence[0, len(sample.input_ids) :].tolist())
 
 
@@ -108,5 +102,5 @@ def prepare_two(lmm: FrozenLMM, image: Tensor, detail: Tensor, prompt: str) -> L
     grids: tuple[ImageGrid, ...] = tuple(grid.shift(place) for grid in made[0].grids)
     # `collate` joins the vision inputs of samples, which are made to the same measure here as it does there.
     one, two = (LMMInputs(input_ids, torch.full_like(input_ids, -1), m.vision, grids, m.target_size) for m in made)
-    vision = {name: tensor for name, tensor in lmm.collate([one, two]).items() if name != 'input_ids'}
-    return replace(one, vision=vision)
+    batch = lmm.collate([one, two])
+    return replace(one, vision={name: batch[name] for name in one.vision})

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 
 from flmm_plugin.benchmark.extract import circumstances, interleaved
 from flmm_plugin.benchmark.inputs import TOKENS_PER_PHRASE, lay_out_phrases, make_image, make_inputs
 from flmm_plugin.benchmark.subject import Subject
 from flmm_plugin.errors import UserError
+from flmm_plugin.models.capture.positions import KeptTokens
 from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.models.weights.frozen import freeze
 from flmm_plugin.structures import LMMInputs
@@ -71,14 +71,12 @@ def measure_answer(subject: Subject, length: int, phrases: int, repeats: int) ->
     )
 
 
-def generate(lmm: FrozenLMM, question: LMMInputs) -> tuple[DynamicCache, torch.Tensor]:
+def generate(lmm: FrozenLMM, question: LMMInputs) -> tuple[KeptTokens, torch.Tensor]:
     """The LMM's own greedy answer of 64 tokens, and the keys and values it leaves."""
-    past = DynamicCache()
-    inputs = lmm.collate([question])
-    sequence = lmm.model.generate(
-        **inputs,
-        attention_mask=torch.ones_like(inputs['input_ids']),
-        past_key_values=past,
+    past = KeptTokens()
+    sequence = lmm.answer(
+        question,
+        past,
         do_sample=False,
         min_new_tokens=ANSWER_TOKENS,
         max_new_tokens=ANSWER_TOKENS,

@@ -50,10 +50,8 @@ def bare_generate(conversation: Conversation, prompt: Tensor, tokens: int) -> li
     """The LMM's own generate on the whole text, nothing cached."""
     lmm = conversation.lmm
     inputs = lmm.collate([follow(lmm.prepare(conversation.image, 'x'), [])])
-    inputs['input_ids'] = prompt[None]
-    made = lmm.model.generate(
-        **inputs, attention_mask=torch.ones_like(prompt[None]), do_sample=False, max_new_tokens=tokens
-    )
+    inputs |= dict(input_ids=prompt[None], attention_mask=torch.ones_like(prompt[None]))
+    made = lmm.model.generate(**inputs, do_sample=False, max_new_tokens=tokens)
     return made[0, len(prompt) :].tolist()
 
 

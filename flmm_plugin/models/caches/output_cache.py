@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -19,11 +19,24 @@ from flmm_plugin.models.numbers import check_lmm_numbers
 from flmm_plugin.models.weights.frozen import fingerprint
 from flmm_plugin.structures import LMMInputs, LMMOutputs
 
-if TYPE_CHECKING:
-    from flmm_plugin.models.lmms import FrozenLMM
-
 FP16_MAX = torch.finfo(torch.float16).max
 Compute = Callable[[Sequence[LMMInputs]], list[LMMOutputs]]
+
+
+class CachedModel(Protocol):
+    """What the cache asks of an LMM: its weights, which heads it keeps, and how much it makes of a sample."""
+
+    model: Any
+    heads: tuple[int, ...] | None
+
+    @property
+    def hidden_size(self) -> int: ...
+
+    @property
+    def num_layers(self) -> int: ...
+
+    @property
+    def num_maps(self) -> int: ...
 
 
 class OutputCache:
@@ -32,7 +45,7 @@ class OutputCache:
     In half precision, unless ``exact``, they are rounded from the first time on, so that all epochs see the same.
     """
 
-    def __init__(self, folder: str | Path, lmm: FrozenLMM, exact: bool = False) -> None:
+    def __init__(self, folder: str | Path, lmm: CachedModel, exact: bool = False) -> None:
         self.folder = TensorFolder(folder)
         self._lmm = lmm
         self._exact = exact
@@ -65,6 +78,7 @@ class OutputCache:
 def _key(sample: LMMInputs, about: str) -> str:
     digest = blake2b(about.encode(), digest_size=20)
     tensors = dict(ids=sample.input_ids, phrases=sample.phrase_ids, branches=sample.branch_ids, **sample.vision)
+    tensors |= sample.per_token
     for name, tensor in sorted(tensors.items()):
         if tensor is not None:
             digest.update(f'{name} {tensor.dtype} {tuple(tensor.shape)}'.encode())

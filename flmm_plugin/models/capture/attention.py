@@ -27,6 +27,8 @@ try:
 except ImportError:  # before 4.53 the modelling code builds its masks itself
     sdpa_mask = None
 
+#: Does transformers ask a function for every mask (from 4.53)? Then it tells what is causal and no more.
+MASKS_BY_FUNCTION = sdpa_mask is not None
 # transformers picks kernels and checks by substring: it must contain "sdpa", and neither "flash" nor "/".
 ATTENTION_NAME = 'flmm_sdpa'
 
@@ -43,29 +45,33 @@ def select_attention(
     heads: Mapping[int, Tensor] | None = None,
     unmasked: bool = False,
     read: Sequence[Tensor] | None = None,
+    layers: Sequence[int] | None = None,
+    masks: Sequence[Tensor] | None = None,
 ) -> Iterator[AttentionCapture]:
     """Capture the selected attention of the forward pass run inside the block.
 
     Args:
         selections: one entry a sample of the batch.
-        num_layers: how many attention layers must report.
+        num_layers: how many layers there are.
         num_heads: attention heads of a layer.
-        heads: for each layer the (K,) int64 heads to keep, all by default.
-        unmasked: all tokens attend causally and only padding on the right is to be hidden, which no token that counts
-            sees anyway. Masks that transformers makes are ignored: with one, the kernels compute the hidden half too.
+        heads: for each of the layers that report the (K,) int64 heads to keep, all by default.
+        unmasked: padding is on the right, where no token that counts sees it: none of it is hidden. Where causality is
+            all that is left, there is no mask then; with one, the kernels compute the hidden half too.
         read: for each sample the (T,) int64 positions among the queries whose results the last layer is asked for, the
             selected rows among them; all by default.
+        layers: which of them attend and must report; all by default.
+        masks: for each layer what may be seen, bool (1, 1, Q, N), in place of what transformers makes.
 
     Raises:
         RuntimeError: when the block ends and a layer did not report.
     """
-    capture = AttentionCapture(selections, num_layers, num_heads, heads, unmasked, read)
+    capture = AttentionCapture(selections, num_layers, num_heads, heads, unmasked, read, layers, masks)
     token = _active.set(capture)
     try:
         yield capture
     finally:
         _active.reset(token)
-    missing = sorted(set(range(num_layers)) - capture.reported)
+    missing = sorted(capture.places.keys() - capture.reported)
     if missing:
         raise RuntimeError(
             f'attention layers {missing} of {num_layers} did not report: this LMM does not route them through '
@@ -140,13 +146,15 @@ def capturing_sdpa(
                 raise NotImplementedError(f'attention with {name} cannot be captured exactly')
         if len(query) != len(capture.selections):
             raise ValueError(f'{len(capture.selections)} selections for a batch of {len(query)} samples')
-        if capture.unmasked:
+        layer = cast(int, module.layer_idx)
+        if capture.masks is not None:
+            attention_mask = capture.masks[layer].to(query.device)
+        elif capture.unmasked and not MASKS_BY_FUNCTION:
             attention_mask = None
         causal = getattr(module, 'is_causal', True) if is_causal is None else is_causal
         masks = [None] * len(query) if attention_mask is None else attention_mask.expand(len(query), -1, -1, -1)
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-        layer = cast(int, module.layer_idx)
-        heads = None if capture.heads is None else capture.heads[layer]
+        heads = capture.heads_of(layer)
         with torch.autocast(query.device.type, enabled=False):
             maps = [
                 attend_selected(selection, query[b], key[b], masks[b], scale, causal, heads)
@@ -162,9 +170,13 @@ def capturing_sdpa(
 
 
 def capturing_mask(*args: Any, **kwargs: Any) -> Tensor | None:
-    """The mask function registered with transformers: SDPA's, but none where the active capture ignores it."""
+    """The mask function registered with transformers: SDPA's, as the active capture asks for it."""
     capture = _active.get()
-    return None if capture is not None and capture.unmasked else sdpa_mask(*args, **kwargs)
+    if capture is not None and capture.masks is not None:
+        return None
+    if capture is not None and capture.unmasked:
+        kwargs['attention_mask'] = None
+    return sdpa_mask(*args, **kwargs)
 
 
 def register_attention() -> None:
@@ -173,7 +185,7 @@ def register_attention() -> None:
         ALL_ATTENTION_FUNCTIONS[ATTENTION_NAME] = capturing_sdpa
     else:
         ALL_ATTENTION_FUNCTIONS.register(ATTENTION_NAME, capturing_sdpa)
-    if sdpa_mask is not None:
+    if MASKS_BY_FUNCTION:
         # Without it the mask of an unknown attention function silently becomes None.
         ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION_NAME, capturing_mask)
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -29,31 +30,32 @@ class HiddenStates:
 
 
 def find_decoder(model: nn.Module, text_config: Any) -> nn.Module:
-    """The stack of decoder layers of the text model: a module with ``layers`` and a final ``norm``."""
+    """The stack of decoder layers of the text model: the module with ``layers``."""
     for module in model.modules():
         layers = getattr(module, 'layers', None)
         same = getattr(getattr(module, 'config', None), 'model_type', None) == text_config.model_type
         if same and isinstance(layers, nn.ModuleList) and len(layers) == text_config.num_hidden_layers:
             return module
-    raise TypeError(f'{type(model).__name__} has no decoder of type {text_config.model_type!r} with .layers and .norm')
+    raise TypeError(f'{type(model).__name__} has no decoder of type {text_config.model_type!r} with .layers')
 
 
 @contextmanager
-def record_hidden_states(model: nn.Module, text_config: Any, rows: Sequence[Tensor]) -> Iterator[HiddenStates]:
+def record_hidden_states(model: Any, text_config: Any, rows: Sequence[Tensor]) -> Iterator[HiddenStates]:
     """Record, inside the block, what ``output_hidden_states=True`` would return, embeddings excluded.
 
     As there, the last entry is the final norm's output, the others are the layers' own.
     """
     decoder: Any = find_decoder(model, text_config)
-    like, layers = decoder.norm.weight, len(decoder.layers)
+    like = next(decoder.layers[-1].parameters())
     # Before the pass: in among its large tensors, what stays of each layer would hold up the memory they leave.
-    recorded = HiddenStates(rows, [like.new_empty(layers, len(own), text_config.hidden_size) for own in rows])
+    shapes = [(len(decoder.layers), len(own), text_config.hidden_size) for own in rows]
+    recorded = HiddenStates(rows, [torch.empty(*s, dtype=model.dtype, device=like.device) for s in shapes])
 
     def hook(module: nn.Module, args: Any, output: Any) -> None:
-        recorded.add(output[0] if isinstance(output, tuple) else output)
+        recorded.add(output if isinstance(output, Tensor) else output[0])
 
-    handles = [layer.register_forward_hook(hook) for layer in decoder.layers[:-1]]
-    handles.append(decoder.norm.register_forward_hook(hook))
+    # What the decoder gives back is its last layer's output after the final norm, whatever that is called.
+    handles = [module.register_forward_hook(hook) for module in [*decoder.layers[:-1], decoder]]
     try:
         yield recorded
     finally:

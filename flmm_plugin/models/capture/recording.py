@@ -16,6 +16,7 @@ from torch import Tensor
 from flmm_plugin.models.capture.attention import AttentionSelection, select_attention
 from flmm_plugin.models.capture.hidden_states import record_hidden_states
 from flmm_plugin.models.capture.last_layer import skip_unread_rows
+from flmm_plugin.models.capture.layers import attention_layers
 from flmm_plugin.structures import LMMInputs, LMMOutputs
 
 
@@ -28,6 +29,7 @@ def record_outputs(
     all_tokens: bool = False,
     heads: Mapping[int, Tensor] | None = None,
     unmasked: bool = False,
+    masks: Sequence[Tensor] | None = None,
 ) -> Iterator[list[LMMOutputs]]:
     """Fill the list with what the forward pass inside the block shows, once it is over.
 
@@ -36,9 +38,9 @@ def record_outputs(
         samples: the batch, whole.
         cached: how many tokens the forward pass leaves out at the beginning, because it has their keys and values.
         all_tokens: keep the hidden states of every token that passes, not of the phrases' alone.
-        heads, unmasked: see :func:`select_attention`.
+        heads, unmasked, masks: see :func:`select_attention`.
     """
-    config, device = model.config.text_config, model.device
+    config, device = model.config.get_text_config(), model.device
     outputs: list[LMMOutputs] = []
     selections = [
         AttentionSelection(
@@ -62,6 +64,8 @@ def record_outputs(
             heads=heads,
             unmasked=unmasked,
             read=read,
+            layers=attention_layers(config),
+            masks=None if masks is None else [mask.to(device, non_blocking=True) for mask in masks],
         ) as attention,
         record_hidden_states(model, config, rows) as hidden_states,
         nullcontext() if read is None else skip_unread_rows(model, config, read),

@@ -47,18 +47,26 @@ class AttentionCapture:
     heads: Mapping[int, Tensor] | None = None
     unmasked: bool = False
     read: Sequence[Tensor] | None = None
+    layers: Sequence[int] | None = None
+    masks: Sequence[Tensor] | None = None
     reported: set[int] = field(default_factory=set)
     kept: list[Tensor] = field(init=False)
+    places: dict[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        total = self.heads_before(self.num_layers)
+        self.places = {layer: place for place, layer in enumerate(self.layers or range(self.num_layers))}
+        total = self.heads_before(len(self.places))
         self.kept = [
             torch.empty(one.num_phrases, total, len(one.columns), device=one.columns.device) for one in self.selections
         ]
 
-    def heads_before(self, layer: int) -> int:
-        """How many heads the layers before this one keep."""
-        return layer * self.num_heads if self.heads is None else sum(len(self.heads[index]) for index in range(layer))
+    def heads_before(self, place: int) -> int:
+        """How many heads the first ``place`` of the layers keep."""
+        return place * self.num_heads if self.heads is None else sum(len(self.heads[index]) for index in range(place))
+
+    def heads_of(self, layer: int) -> Tensor | None:
+        """(K,) int64 heads that a layer keeps, None for all."""
+        return None if self.heads is None else self.heads[self.places[layer]]
 
     def maps(self, sample: int) -> Tensor:
         """(P, heads kept in all layers, C) fp32 attention of one sample, averaged over the tokens of each phrase."""
@@ -68,6 +76,6 @@ class AttentionCapture:
         if layer in self.reported:
             raise RuntimeError(f'layer {layer} reported its attention twice: run one forward pass per capture')
         self.reported.add(layer)
-        first = self.heads_before(layer)
+        first = self.heads_before(self.places[layer])
         for kept, own in zip(self.kept, maps, strict=True):
             kept[:, first : first + own.shape[1]] = own

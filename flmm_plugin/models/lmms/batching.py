@@ -25,14 +25,15 @@ def split_batch(samples: Sequence[LMMInputs], width: int, device: torch.device) 
 
 
 def pad_batch(samples: Sequence[LMMInputs], padding: int) -> dict[str, Tensor]:
-    """``input_ids`` (B, N) and what the adapter's ``vision`` names, images concatenated.
+    """``input_ids``, ``attention_mask`` (B, N), and what the adapter's ``vision`` names, images concatenated.
 
-    Texts are padded on the right. Under causal attention no valid row sees that padding, so no mask is needed and
-    the fast kernels stay in use.
+    Texts are padded on the right. The mask says so even where all tokens count: without one, some LMMs take
+    multimodal positions for those of several texts in a row.
     """
     length = max(len(sample.input_ids) for sample in samples)
     ids = [F.pad(sample.input_ids, (0, length - len(sample.input_ids)), value=padding) for sample in samples]
-    batch = {'input_ids': torch.stack(ids)}
+    masks = [F.pad(torch.ones_like(own.input_ids), (0, length - len(own.input_ids))) for own in samples]
+    batch = {'input_ids': torch.stack(ids), 'attention_mask': torch.stack(masks)}
     for name in samples[0].per_token:
         values = [sample.per_token[name][:length] for sample in samples]
         batch[name] = torch.stack([F.pad(value, (0, length - len(value))) for value in values])
@@ -42,8 +43,8 @@ def pad_batch(samples: Sequence[LMMInputs], padding: int) -> dict[str, Tensor]:
 
 
 def concatenate_padded(tensors: Sequence[Tensor]) -> Tensor:
-    """Concatenate along the image axis; a differing second axis (crops of an image) is padded with zeros."""
-    if tensors[0].ndim > 1:
-        crops = max(tensor.shape[1] for tensor in tensors)
-        tensors = [F.pad(t, (0, 0) * (t.ndim - 2) + (0, crops - t.shape[1])) for t in tensors]
-    return torch.cat(list(tensors))
+    """Concatenate along the image axis; axes that differ (crops of an image, its sides) are padded with zeros."""
+    largest = [max(sizes) for sizes in zip(*(tensor.shape for tensor in tensors), strict=True)]
+    missing = [[most - own for most, own in zip(largest, tensor.shape, strict=True)] for tensor in tensors]
+    padding = [[side for axis in reversed(short[1:]) for side in (0, axis)] for short in missing]
+    return torch.cat([F.pad(tensor, around) for tensor, around in zip(tensors, padding, strict=True)])

@@ -11,22 +11,21 @@ from torch import Tensor
 from flmm_plugin.structures import LMMInputs
 
 
-def continued_positions(sample: LMMInputs, cached: int) -> Tensor:
-    """Positions (N - cached,) of the tokens that follow the first ``cached``: each branch goes on from the trunk."""
-    positions = torch.arange(cached, len(sample.input_ids))
+def text_positions(sample: LMMInputs) -> Tensor:
+    """Places (N,) of a sample's tokens in their own text: each branch goes on from the trunk."""
+    positions = torch.arange(len(sample.input_ids))
     if sample.branch_ids is not None:
-        branches = sample.branch_ids[cached:]
-        for branch in branches.unique():
-            members = branches == branch
-            start = cached if branch < 0 else sample.trunk_length
-            positions[members] = torch.arange(start, start + int(members.sum()))
+        trunk = sample.trunk_length
+        for branch in sample.branch_ids[trunk:].unique():
+            members = sample.branch_ids == branch
+            positions[members] = torch.arange(trunk, trunk + int(members.sum()))
     return positions
 
 
-def continued_mask(sample: LMMInputs, cached: int, dtype: torch.dtype) -> Tensor:
-    """Additive mask (1, 1, N - cached, N) of the tokens that follow: what came before, but no other branch."""
+def visible_tokens(sample: LMMInputs, cached: int) -> Tensor:
+    """Bool (N - cached, N): what tokens after the first ``cached`` may see: what came before, but no other branch."""
     places = torch.arange(len(sample.input_ids))
     visible = places <= places[cached:, None]
     if sample.branch_ids is not None:
         visible &= (sample.branch_ids < 0) | (sample.branch_ids == sample.branch_ids[cached:, None])
-    return torch.zeros(visible.shape, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)[None, None]
+    return visible

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor,
 from flmm_plugin.assets import resolve
 from flmm_plugin.models.capture.attention import ATTENTION_NAME
 from flmm_plugin.models.capture.hidden_states import find_decoder
+from flmm_plugin.models.capture.layers import attention_layers
 from flmm_plugin.models.lmms.compat import dtype_argument
 from flmm_plugin.models.weights.frozen import fingerprint, freeze, weights_hash
 from flmm_plugin.quiet import without_messages
@@ -43,10 +44,11 @@ class PretrainedLMM(nn.Module):
         ):
             self.processor = AutoProcessor.from_pretrained(path) if processor is None else processor
         # A config of its own: some classes pass attn_implementation on before they have their text_config.
+        config = AutoConfig.from_pretrained(path)
         self.model = AutoModelForImageTextToText.from_pretrained(
             path,
-            config=AutoConfig.from_pretrained(path),
-            attn_implementation={'text_config': ATTENTION_NAME, 'vision_config': 'sdpa'},
+            config=config,
+            attn_implementation=attention_by_part(config),
             **dtype_argument(dtype),
             **({} if quantization is None else {'quantization_config': BitsAndBytesConfig(**quantization)}),
             **({} if device_map is None else {'device_map': device_map}),
@@ -62,22 +64,38 @@ class PretrainedLMM(nn.Module):
         return self.model.config
 
     @property
+    def text_config(self) -> Any:
+        """The language model's part of the config."""
+        return self.config.get_text_config()
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The stack of the language model's layers."""
+        return find_decoder(self.model, self.text_config)
+
+    @property
     def num_layers(self) -> int:
-        return self.config.text_config.num_hidden_layers
+        return self.text_config.num_hidden_layers
+
+    @property
+    def attention_layers(self) -> tuple[int, ...]:
+        """The layers that make maps: all, but for convolutions and linear attention between them."""
+        return attention_layers(self.text_config)
 
     @property
     def num_heads(self) -> int:
         """Attention heads of a layer."""
-        return self.config.text_config.num_attention_heads
+        return self.text_config.num_attention_heads
 
     @property
     def hidden_size(self) -> int:
-        return self.config.text_config.hidden_size
+        return self.text_config.hidden_size
 
     @property
     def num_maps(self) -> int:
         """Channels of the attention maps: the heads that are kept, of all layers, x grids."""
-        return (self.num_layers * self.num_heads if self.heads is None else len(self.heads)) * self.num_grids
+        kept = len(self.attention_layers) * self.num_heads if self.heads is None else len(self.heads)
+        return kept * self.num_grids
 
     @property
     def device(self) -> torch.device:
@@ -103,5 +121,12 @@ class PretrainedLMM(nn.Module):
         """
         if getattr(self.config, 'quantization_config', None) is not None:
             return ''
-        decoder: Any = find_decoder(self.model, self.config.text_config)
+        decoder: Any = self.decoder
         return fingerprint(decoder.layers)
+
+
+def attention_by_part(config: Any) -> str | dict[str, str]:
+    """transformers' ``attn_implementation``: ours for the language model, its own choice for what else there is."""
+    text = config.get_text_config()
+    parts = [name for name in config.sub_configs if getattr(config, name, None) is text]
+    return {parts[0]: ATTENTION_NAME} if parts else ATTENTION_NAME

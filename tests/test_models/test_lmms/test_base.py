@@ -9,8 +9,9 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from flmm_plugin.errors import UserError
+from flmm_plugin.models.capture import attention
 from flmm_plugin.models.capture.hidden_states import find_decoder
-from flmm_plugin.models.lmms import FrozenLMM, base
+from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.models.lmms.batching import split_batch
 from flmm_plugin.registry import MODELS
 from flmm_plugin.structures import LMMInputs, Region, Segment
@@ -193,21 +194,16 @@ def embeddings(lmm: FrozenLMM, inputs: LMMInputs) -> torch.Tensor:
     return seen[0]
 
 
-@pytest.mark.parametrize(
-    'window, causal, expected', [(None, True, True), (9999, True, True), (20, True, False), (None, False, False)]
-)
-def test_masks_are_left_out_where_causality_is_all_they_say(
-    lmm: FrozenLMM, monkeypatch: pytest.MonkeyPatch, window: int | None, causal: bool, expected: bool
-) -> None:
-    """Not where a window slides over the tokens, or where an adapter says that image tokens see each other."""
-    lmm.config.text_config.sliding_window, lmm.causal = window, causal
-    asked: list[bool] = []
-    record = base.record_outputs
+def test_masks_are_left_out_where_causality_is_all_they_say(lmm: FrozenLMM, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Padding on the right is none of it: the kernels that need no mask stay in use."""
+    given: list[torch.Tensor | None] = []
+    kernel = attention.sdpa_attention_forward
     monkeypatch.setattr(
-        base, 'record_outputs', lambda *args, **kwargs: asked.append(kwargs['unmasked']) or record(*args, **kwargs)
+        attention, 'sdpa_attention_forward', lambda *args, **kw: given.append(args[4]) or kernel(*args, **kw)
     )
-    lmm([lmm.prepare(random_image(40, 60), 'describe', SEGMENTS)])
-    assert asked == [expected]
+    images, samples = four_samples()
+    lmm([lmm.prepare(i, s.prompt, s.segments) for i, s in zip(images, samples, strict=True)])
+    assert given == [None] * (lmm.num_layers - 1)
 
 
 def test_a_cpu_reads_as_many_samples_at_once_as_its_cache_holds() -> None:
