@@ -1,5 +1,7 @@
 from flmm_plugin.engine.hooks import (
+    CheckpointHook,
     DiskCacheHook,
+    EarlyStoppingHook,
     FiniteNumbersHook,
     FrozenCheckHook,
     GroundingVisualizationHook,
@@ -11,7 +13,9 @@ from flmm_plugin.engine.param_groups import MergedOptimWrapperConstructor
 from flmm_plugin.engine.safe_globals import allow_mmengine_checkpoints
 
 __all__ = [
+    'CheckpointHook',
     'DiskCacheHook',
+    'EarlyStoppingHook',
     'FiniteNumbersHook',
     'FrozenCheckHook',
     'GroundingVisualizationHook',

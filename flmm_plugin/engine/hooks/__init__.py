@@ -1,3 +1,4 @@
+from flmm_plugin.engine.hooks.best import CheckpointHook, EarlyStoppingHook
 from flmm_plugin.engine.hooks.disk_cache import DiskCacheHook
 from flmm_plugin.engine.hooks.finite_numbers import FiniteNumbersHook
 from flmm_plugin.engine.hooks.frozen_check import FrozenCheckHook
@@ -6,7 +7,9 @@ from flmm_plugin.engine.hooks.seed import SeedHook
 from flmm_plugin.engine.hooks.visualization import GroundingVisualizationHook
 
 __all__ = [
+    'CheckpointHook',
     'DiskCacheHook',
+    'EarlyStoppingHook',
     'FiniteNumbersHook',
     'FrozenCheckHook',
     'GroundingVisualizationHook',

@@ -1,0 +1,59 @@
+"""save_best and EarlyStoppingHook know which of two figures is better, in a run too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from flmm_plugin.datasets.scenes import write_scenes
+from flmm_plugin.engine import CheckpointHook, EarlyStoppingHook
+from flmm_plugin.errors import UserError
+from flmm_plugin.evaluation.grounding_metric import GroundingMetric, Overlaps
+from flmm_plugin.registry import METRICS
+from tests.test_engine.tiny_runs import run, write_config
+
+
+def metric_names() -> list[str]:
+    """Every figure that a metric of this package gives, as mmengine names it."""
+    METRICS.import_from_location()
+    pixels, flags = np.array([10, 20, 0]), np.array([True, False, True])
+    overlaps = Overlaps(pixels, pixels + 1, pixels, flags, ~flags)
+    metrics = [one() for one in METRICS.module_dict.values() if issubclass(one, GroundingMetric)]
+    return [f'{one.prefix}/refcoco_val/some/protocol/{name}' for one in metrics for name in one.measure(overlaps)]
+
+
+@pytest.mark.parametrize('name', metric_names())
+def test_more_is_better(name: str) -> None:
+    assert CheckpointHook(save_best=name).rules == ['greater']
+    assert EarlyStoppingHook(name).rule == 'greater'
+
+
+def test_rules_of_other_metrics_stay_mmengine_s() -> None:
+    assert CheckpointHook(save_best='val_loss').rules == ['less'] == [EarlyStoppingHook('val_loss').rule]
+    assert CheckpointHook(save_best='res/mIoU', rule='less').rules == ['less']
+    for hook in (lambda name: CheckpointHook(save_best=name), EarlyStoppingHook):
+        with pytest.raises(ValueError, match='Cannot infer the rule'):
+            hook('what')
+
+
+def test_a_metric_that_is_not_there_is_named() -> None:
+    with pytest.raises(UserError, match='no metric res/cIoU among png/AR_all'):
+        CheckpointHook(save_best='res/cIoU')._save_best_checkpoint(SimpleNamespace(), {'png/AR_all': 0.5})
+
+
+def test_a_run_keeps_the_best_and_stops(tiny_llava_dir: Path, tmp_path: Path) -> None:
+    """Nothing is learned at a learning rate of 0, so that the first validation stays the best one."""
+    write_scenes(tmp_path / 'scenes', num=4, seed=0, fractions=(0.5, 0.5, 0))
+    stop = "dict(type='EarlyStoppingHook', monitor='res/concat/first_sentence/mIoU', patience=2)"
+    more = f'custom_hooks = [*_base_.custom_hooks, {stop}]\n'
+    config = write_config(tmp_path / 'tiny.py', tiny_llava_dir, more)
+    options = ['train_cfg.max_iters=6', 'train_cfg.val_interval=1', 'train_cfg.val_begin=2']
+    hooks = ['default_hooks.checkpoint.save_best=auto', 'default_hooks.checkpoint.interval=1']
+    still = [f'data_root={tmp_path / "scenes"}', 'optim_wrapper.optimizer.lr=0']
+    run('train', config, '--work-dir', tmp_path, '--cfg-options', *options, *hooks, *still)
+    assert (tmp_path / 'last_checkpoint').read_text().endswith('iter_4.pth')
+    (kept,) = tmp_path.glob('best_*.pth')
+    assert kept.name.endswith('iter_2.pth')
