@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 from typing import Any
 
 from flmm_plugin.apis.grounding import MIN_ATTENTION, MIN_SCORE
 from flmm_plugin.apis.inferencer import FLMMInferencer
 from flmm_plugin.engine.config import load_config
+from flmm_plugin.errors import UserError
 
+#: A tiny model, trained by ``make demo``.
+SHIPPED = 'flmm_plugin::tiny_flmm'
 EXTRACTORS = {'spacy': 'SpacyPhrases', 'rules': 'RulePhrases', 'lmm': 'MarkedPhrases'}
 
 
 def add_model_arguments(parser: ArgumentParser) -> None:
     """Arguments that say which model is loaded and how its phrases are found."""
-    parser.add_argument('--config', required=True, help='config file of the model')
-    parser.add_argument('--checkpoint', required=True, help='checkpoint of the mask head, from tools/train.py')
+    parser.add_argument('--config', help='config file of the model, where the checkpoint is a file')
+    parser.add_argument(
+        '--checkpoint',
+        default=SHIPPED,
+        help='a checkpoint of tools/train.py, a folder of tools/export.py, or the name of one on the Hub; a tiny model '
+        'that ships with the package by default',
+    )
     parser.add_argument('--device', help='torch device; the GPU where there is one by default')
     parser.add_argument('--dtype', help="the LMM's dtype (bfloat16, float16, float32); bfloat16 on a GPU by default")
     parser.add_argument('--load-in-4bit', action='store_true', help='quantise the LMM (needs bitsandbytes)')
@@ -32,15 +41,18 @@ def add_model_arguments(parser: ArgumentParser) -> None:
 
 def load_inferencer(args: Namespace, **options: Any) -> FLMMInferencer:
     """The model that :func:`add_model_arguments` described."""
-    return FLMMInferencer(
-        load_config(args.config),
-        args.checkpoint,
-        args.device,
+    options |= dict(
         dtype=args.dtype,
         load_in_4bit=args.load_in_4bit,
         load_in_8bit=args.load_in_8bit,
         extractor=None if args.extractor is None else dict(type=EXTRACTORS[args.extractor]),
         min_score=args.min_score,
         min_attention=args.min_attention,
-        **options,
     )
+    if args.config is not None:
+        if args.checkpoint == SHIPPED:
+            raise UserError('--config needs --checkpoint: a checkpoint of tools/train.py')
+        return FLMMInferencer(load_config(args.config), args.checkpoint, args.device, **options)
+    if Path(args.checkpoint).is_file():
+        raise UserError(f'--checkpoint {args.checkpoint} is a file and needs --config: the config it was trained by')
+    return FLMMInferencer.from_pretrained(args.checkpoint, args.device, **options)

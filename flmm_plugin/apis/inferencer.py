@@ -22,6 +22,7 @@ from flmm_plugin.apis.results import GroundedAnswer
 from flmm_plugin.datasets.base import PROMPT
 from flmm_plugin.engine.config import existing_checkpoint
 from flmm_plugin.errors import UserError
+from flmm_plugin.models.weights.hub_folder import HubFolder
 from flmm_plugin.models.weights.trained_state import check_lmm
 from flmm_plugin.registry import MODELS, TASK_UTILS
 from flmm_plugin.structures import Segment, size_of
@@ -81,6 +82,31 @@ class FLMMInferencer:
         self.grounder = Grounder(self.model, built, min_score, min_attention, caches=caches)
         self.caption_prompt = caption_prompt or config.get('png_prompt', PROMPT)
         self.max_pixels = max_pixels
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        device: str | None = None,
+        *,
+        lmm: Mapping[str, Any] | None = None,
+        refiner: Mapping[str, Any] | None = None,
+        download: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> FLMMInferencer:
+        """The inferencer of a model that :meth:`FLMM.save_pretrained` or ``tools/export.py`` wrote.
+
+        Args:
+            name: its folder, its name on the Hub, or ``flmm_plugin::tiny_flmm``, which ships with the package.
+            lmm, refiner: changes to these parts' configs, see :meth:`FLMM.from_pretrained`.
+            download: ``revision``, ``token`` and the like.
+            options: further arguments of the constructor.
+        """
+        folder = HubFolder.fetch(name, **(download or {}))
+        model = folder.model_config(lmm=lmm, refiner=refiner)
+        # Losses are of no use here, and are mmdet's, which an engineer need not have.
+        model = {part: value for part, value in model.items() if not part.startswith('loss_')}
+        return cls(Config({**folder.content, 'model': model}), folder.weights, device, **options)
 
     @overload
     def __call__(self, image: ImageLike, question: Any = ..., **kwargs: Any) -> GroundedAnswer: ...

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from flmm_plugin.models.groundings import Grounding, phrase_texts, to_instances
 from flmm_plugin.models.losses import MaskLosses, average_over_phrases, resize_targets
 from flmm_plugin.models.mask_heads.batching import apply_by_size
+from flmm_plugin.models.weights.hub import HubModel
 from flmm_plugin.models.weights.trained_state import keep_trained_only
 from flmm_plugin.registry import MODELS
 from flmm_plugin.structures import LMMInputs, LMMOutputs, size_of
@@ -29,7 +30,7 @@ class OnCPU(BaseDataPreprocessor):
 
 
 @MODELS.register_module()
-class FLMM(BaseModel):
+class FLMM(HubModel, BaseModel):
     """A frozen LMM, a mask head on its attention maps and, if wanted, a refiner.
 
     Only the mask head, the refiner's decoder and the text projection are trained, saved and loaded.

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader, load_from_local
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -68,14 +69,17 @@ def trained_part(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.contiguous() for name, tensor in tensors.items() if not is_frozen(name)}
 
 
-def write_tensors(tensors: Mapping[str, Tensor], path: str | Path) -> None:
-    """Write a .safetensors file, or a .pth or .pt that MMEngine's loader and the authors' code read."""
-    path = Path(path)
+def write_tensors(tensors: Mapping[str, Tensor], path: str | Path, meta: Mapping[str, str] | None = None) -> None:
+    """Write a .safetensors file, or a .pth or .pt that MMEngine's loader and the authors' code read.
+
+    ``meta``: what the file says besides the tensors, for example on which LMM they were trained.
+    """
+    path, meta = Path(path), dict(meta or {})
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == '.safetensors':
-        save_file(dict(tensors), path)
+        save_file(dict(tensors), path, metadata={'format': 'pt', **meta})
     elif path.suffix in ('.pth', '.pt'):
-        torch.save(dict(state_dict=dict(tensors)), path)
+        torch.save(dict(state_dict=dict(tensors), meta=meta), path)
     else:
         raise UserError(f'{path}: a checkpoint ends in .safetensors, .pth or .pt')
 
@@ -83,7 +87,11 @@ def write_tensors(tensors: Mapping[str, Tensor], path: str | Path) -> None:
 @CheckpointLoader.register_scheme(prefixes='', force=True)
 def load_local(filename: str, map_location: Any = None) -> dict[str, Any]:
     """MMEngine's loader of local files, which so reads all that :func:`read_tensors` does."""
-    if filename.endswith('.safetensors') or Path(filename).is_dir():
+    if filename.endswith('.safetensors'):
+        with safe_open(filename, framework='pt') as file:
+            meta = file.metadata()
+        return dict(state_dict=read_tensors(filename), meta=meta or {})
+    if Path(filename).is_dir():
         return read_tensors(filename)
     content = load_from_local(filename, map_location)
     return content if 'state_dict' in content else find_tensors(content, Path(filename))

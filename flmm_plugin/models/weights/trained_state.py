@@ -67,7 +67,12 @@ def check_trained(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], o
 
 def check_lmm(model: Any, checkpoint: Mapping[str, Any]) -> None:
     """Raise :class:`CheckpointError` if the checkpoint's meta names another LMM; shapes alone do not tell."""
-    trained_on, here = checkpoint.get('meta', {}).get('lmm_fingerprint'), model.lmm_fingerprint()
+    check_fingerprint(model, checkpoint.get('meta', {}).get('lmm_fingerprint'))
+
+
+def check_fingerprint(model: Any, trained_on: str | None) -> None:
+    """Raise :class:`CheckpointError` if the LMM is another than the one ``trained_on``, where both are known."""
+    here = model.lmm_fingerprint()
     if trained_on and here and trained_on != here:
         raise CheckpointError(
             f'the checkpoint was trained on an LMM with other weights (fingerprint {trained_on}) than '

@@ -1,0 +1,186 @@
+"""A trained model as a folder, the form in which the Hub keeps models: what is in it, and what is refused.
+
+``model.safetensors`` holds what is trained, ``config.json`` the model's config and the LMM that it was trained on,
+``README.md`` is the model card. Nothing in it is run: weights are plain tensors, types are names that are registered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+import flmm_plugin
+from flmm_plugin.assets import resolve
+from flmm_plugin.errors import UserError
+from flmm_plugin.models.capture.heads import read_heads
+from flmm_plugin.models.weights.checkpoints import write_tensors
+from flmm_plugin.plain_json import to_json
+from flmm_plugin.registry import MODELS
+
+#: Raised when a folder says what earlier releases cannot read.
+FORMAT = 1
+CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
+PICKLES = ('.bin', '.pth', '.pt', '.ckpt', '.pkl', '.pickle')
+#: What a config says of the machine it was used on.
+LOCAL = ('map_folder', 'exact_maps', 'feature_folder', 'exact_features', 'device_map', 'cache_size')
+
+
+class HubFolderError(UserError, ValueError):
+    """A folder that holds no model of this package, or more than one may hold."""
+
+
+@dataclass(frozen=True)
+class HubFolder:
+    """A folder that was checked; ``content`` is what its ``config.json`` says."""
+
+    path: Path
+    content: dict[str, Any]
+
+    @classmethod
+    def fetch(cls, name: str | Path, **download: Any) -> HubFolder:
+        """A folder on disk, ``flmm_plugin::NAME`` of this package, or a model of the Hub.
+
+        Args:
+            name: the folder, or the Hub's ``OWNER/NAME``.
+            download: ``revision``, ``token``, ``cache_dir`` and the like, see ``huggingface_hub.snapshot_download``.
+
+        Raises:
+            HubFolderError: there is none of this name, a file lacks, is damaged or may run code, or the folder is of
+                a newer format.
+        """
+        path = Path(resolve(str(name)))
+        return cls._read(path if path.is_dir() else _download(str(name), download))
+
+    @classmethod
+    def _read(cls, path: Path) -> HubFolder:
+        pickles = sorted(file.name for file in path.iterdir() if file.suffix in PICKLES)
+        if pickles:
+            raise HubFolderError(
+                f'{path} holds {", ".join(pickles)}: pickled files can run code when they are loaded, and none belongs '
+                f'there. Take them out, or turn a checkpoint into a folder by tools/export.py'
+            )
+        for file in (CONFIG, WEIGHTS):
+            if not (path / file).is_file():
+                raise HubFolderError(f'{path} has no {file}: it is no folder of save_pretrained or tools/export.py')
+        content = _read_config(path / CONFIG)
+        try:
+            with safe_open(path / WEIGHTS, framework='pt') as file:
+                file.keys()
+        except SafetensorError as error:
+            raise HubFolderError(f'{path / WEIGHTS} is damaged ({error}): copy or download it again') from error
+        return cls(path, content)
+
+    @property
+    def weights(self) -> Path:
+        return self.path / WEIGHTS
+
+    def model_config(self, **parts: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The model's config, ``lmm``, ``refiner`` and the like changed as ``parts`` say (None changes nothing)."""
+        changed = {
+            part: {**(self.content['model'].get(part) or {}), **change} for part, change in parts.items() if change
+        }
+        return {**self.content['model'], **changed}
+
+
+def write_folder(
+    path: str | Path,
+    tensors: Mapping[str, Tensor],
+    model: Mapping[str, Any],
+    trained_on: Mapping[str, str],
+    card: str,
+    **settings: Any,
+) -> None:
+    """Write the three files.
+
+    Args:
+        tensors: what is trained, by name.
+        model: the model's config; what only concerns this machine is left out.
+        trained_on: of the LMM: ``name``, ``fingerprint``, ``revision``, as far as they are known.
+        card: the text of the model card.
+        settings: what else the inferencer takes from a config, for example ``png_prompt``.
+    """
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    content = dict(
+        format=FORMAT,
+        flmm_plugin_version=flmm_plugin.__version__,
+        model=portable(model),
+        trained_on=dict(trained_on),
+        **settings,
+    )
+    write_tensors(tensors, path / WEIGHTS, meta=dict(lmm_fingerprint=trained_on.get('fingerprint', '')))
+    (path / CONFIG).write_text(to_json(content, indent=2, ensure_ascii=False) + '\n')
+    (path / CARD).write_text(card)
+
+
+def portable(model: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's config for other machines: heads as numbers, no folders of caches."""
+    plain = {name: value for name, value in model.items() if value is not None}
+    for part in ('lmm', 'refiner'):
+        if part in plain:
+            plain[part] = {name: value for name, value in plain[part].items() if name not in LOCAL}
+    if isinstance(plain['lmm'].get('heads'), (str, Path)):
+        plain['lmm']['heads'] = read_heads(Path(plain['lmm']['heads']))['heads']
+    try:
+        return json.loads(to_json(plain))
+    except TypeError as error:
+        raise HubFolderError(f'the config of the model cannot be written to {CONFIG}: {error}') from error
+
+
+def _download(name: str, options: Mapping[str, Any]) -> Path:
+    try:
+        # The three files alone: whatever else lies there is of no use and may be large.
+        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, CARD], **options))
+    except HFValidationError as error:
+        raise HubFolderError(f'there is no folder {name}, and that is no name of the Hub either') from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise HubFolderError(
+            f'there is no folder {name}, and the Hub does not give a model of that name ({reason}). Is it spelt right? '
+            'Without a network, name a folder on disk'
+        ) from error
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise HubFolderError(f'{path} is not JSON ({error}): copy or download it again') from error
+    known = isinstance(content, dict) and isinstance(content.get('format'), int)
+    if not known or not isinstance(content.get('model'), dict) or not isinstance(content['model'].get('lmm'), dict):
+        raise HubFolderError(f'{path} is no config of a model of flmm_plugin: it has no `format` or no `model`')
+    if content['format'] > FORMAT:
+        raise HubFolderError(
+            f'{path} is of format {content["format"]}, written by flmm_plugin {content.get("flmm_plugin_version")}; '
+            f'this release ({flmm_plugin.__version__}) reads up to {FORMAT}: upgrade flmm_plugin'
+        )
+    for kind in _types(content['model']):
+        # mmengine imports what it finds no type for: a name like os.system must not get there.
+        if not isinstance(kind, str) or not _is_registered(kind):
+            raise HubFolderError(f'{path} asks for a model of type {kind!r}, and there is none in the registries')
+    return content
+
+
+def _types(node: Any) -> Iterator[Any]:
+    if isinstance(node, dict):
+        if 'type' in node:
+            yield node['type']
+        node = list(node.values())
+    if isinstance(node, list):
+        for value in node:
+            yield from _types(value)
+
+
+def _is_registered(kind: str) -> bool:
+    """Whether it names a model of this package, or looks like one of mmdet's, ``mmdet.NAME``."""
+    MODELS.import_from_location()
+    scope, _, name = kind.rpartition('.')
+    return kind in MODELS.module_dict or (scope == 'mmdet' and name.isidentifier())
