@@ -35,7 +35,7 @@ def shortened(command: str) -> str:
 
 def test_make_targets_exist():
     targets = [shlex.split(command, comments=True)[1] for command in commands('make ')]
-    assert {'test', 'demo'} <= set(targets)
+    assert {'setup', 'test', 'demo'} <= set(targets)
     for target in targets:
         subprocess.run(['make', '--dry-run', target], cwd=ROOT, check=True, capture_output=True)
 
@@ -47,11 +47,11 @@ def test_links_and_pictures_exist():
 
 
 def test_commands_and_code_run(tmp_path):
-    for name in ('tools', 'configs'):
+    for name in ('tools', 'configs', 'docs'):
         (tmp_path / name).symlink_to(ROOT / name)
     environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
     lines = commands('python tools/')
-    assert len(lines) == 5
+    assert len(lines) == 6
     steps = [[sys.executable, *shlex.split(shortened(line))[1:]] for line in lines]
     (code,) = blocks('python')
     steps.append([sys.executable, '-c', shortened(code)])

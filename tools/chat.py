@@ -1,8 +1,12 @@
 """Talk about an image and see where the things are that the answers name.
 
-python tools/chat.py IMAGE "What is on the table?" --config CONFIG --checkpoint CHECKPOINT
-python tools/chat.py IMAGE --config CONFIG --checkpoint CHECKPOINT       # asks you, until an empty line
-python tools/chat.py IMAGE --phrases "the dog" "the red ball" --config ... --checkpoint ...
+python tools/chat.py IMAGE                  # describes it, then asks you, until an empty line
+python tools/chat.py IMAGE "What is on the table?"
+python tools/chat.py IMAGE --phrases "the dog" "the red ball"
+python tools/chat.py IMAGE --checkpoint DIR              # a folder of tools/export.py, or a model of the Hub
+python tools/chat.py IMAGE --config CONFIG --checkpoint CHECKPOINT       # of tools/train.py
+
+Without --checkpoint a tiny model talks that ships with the package and knows nothing but scenes of coloured shapes.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from flmm_plugin.visualization.terminal import paint, wants_color
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('image', help='image file')
-    parser.add_argument('question', nargs='?', help='what to ask; without it the tool asks you')
+    parser.add_argument('question', nargs='?', help='what to ask; without it the image is described and you are asked')
     parser.add_argument('--phrases', nargs='+', help='ground these expressions instead of asking anything')
     parser.add_argument('--caption', action='store_true', help='describe the image and ground everything')
     parser.add_argument('--out-dir', type=Path, default=Path('work_dirs/chat'), help='where pictures and JSON go')
@@ -59,18 +63,24 @@ def main() -> None:
             show(ask(args.image, phrases=args.phrases), image, args.out_dir, 'phrases')
             return
         conversation = ask.converse(args.image)
-        question = ask.caption_prompt if args.caption else args.question
-        if question is not None:
-            answer = conversation.ask(question, max_new_tokens=args.max_new_tokens)
-            show(answer, image, args.out_dir, 'answer')
+
+        def answer(question: str) -> None:
+            told = conversation.ask(question, max_new_tokens=args.max_new_tokens)
+            show(told, image, args.out_dir, f'answer_{len(conversation.turns)}' if several else 'answer')
+
+        several = args.question is None and not args.caption
+        if not several:
+            answer(ask.caption_prompt if args.caption else args.question)
             return
-        prompt = 'you: ' if sys.stdin.isatty() else ''
-        while question := read_question(prompt):
+        if sys.stdin.isatty():
+            answer(ask.caption_prompt)
+        while question := read_question('you: ' if sys.stdin.isatty() else ''):
             try:
-                answer = conversation.ask(question, max_new_tokens=args.max_new_tokens)
-                show(answer, image, args.out_dir, f'answer_{len(conversation.turns)}')
+                answer(question)
             except UserError as error:
                 print(f'Error: {error}', file=sys.stderr)
+        if not conversation.turns:  # nobody at the keyboard and nothing asked
+            answer(ask.caption_prompt)
 
 
 def read_question(prompt: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.model import BaseDataPreprocessor, BaseModel
+from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
@@ -30,7 +30,7 @@ class OnCPU(BaseDataPreprocessor):
 
 
 @MODELS.register_module()
-class FLMM(HubModel, BaseModel):
+class FLMM(HubModel):
     """A frozen LMM, a mask head on its attention maps and, if wanted, a refiner.
 
     Only the mask head, the refiner's decoder and the text projection are trained, saved and loaded.

@@ -77,6 +77,12 @@ def test_a_conversation_from_standard_input(chat: Callable[..., Done], folder: P
         assert json.loads((folder / f'many/answer_{turn}.json').read_text())['answer'] in done.stdout
 
 
+def test_an_image_alone_is_described(chat: Callable[..., Done], folder: Path) -> None:
+    done = chat('scene.png', '--out-dir', 'alone')
+    assert done.code == 0, done.stderr
+    assert json.loads((folder / 'alone/answer_1.json').read_text())['question'] == 'Describe the image.'
+
+
 def test_given_phrases(chat: Callable[..., Done], folder: Path) -> None:
     done = chat('scene.png', '--phrases', 'the sky', 'the red star', '--out-dir', 'given')
     assert done.code == 0, done.stderr

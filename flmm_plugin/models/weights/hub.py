@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from huggingface_hub import ModelCard, ModelHubMixin
+from mmengine.model import BaseModel
 
 from flmm_plugin.models.weights.checkpoints import read_tensors
 from flmm_plugin.models.weights.hub_folder import HubFolder, HubFolderError, write_folder
@@ -18,11 +19,13 @@ from flmm_plugin.registry import MODELS
 Model = TypeVar('Model', bound='HubModel')
 
 
-class HubModel(ModelHubMixin):
-    """Adds the Hub to a model of MMEngine whose constructor takes configs of its parts.
+class HubModel(ModelHubMixin, BaseModel):
+    """A model of MMEngine whose constructor takes configs of its parts, ``lmm`` among them, with the Hub's methods.
 
     huggingface_hub keeps the arguments of the constructor, and uploads what :meth:`save_pretrained` writes.
     """
+
+    lmm: Any
 
     def save_pretrained(
         self,
@@ -85,7 +88,7 @@ class HubModel(ModelHubMixin):
 
     def portable_config(self) -> dict[str, Any]:
         """The arguments that the model was built from, with its type."""
-        arguments = dict(self._hub_mixin_config or {})
+        arguments: dict[str, Any] = dict(self._hub_mixin_config or {})  # type: ignore[arg-type]
         if 'lmm' not in arguments:
             raise HubFolderError(
                 "the config of this model's LMM holds more than numbers, names and lists (a processor?), so that it "
@@ -98,7 +101,7 @@ class HubModel(ModelHubMixin):
     def trained_on(self) -> dict[str, str]:
         """Name, fingerprint and, where the Hub gave it, revision of the LMM."""
         revision = getattr(self.lmm.config, '_commit_hash', None)
-        known = dict(name=self.lmm.name, fingerprint=self.lmm_fingerprint())
+        known = dict(name=self.lmm.name, fingerprint=self.lmm.fingerprint())
         return known if revision is None else {**known, 'revision': revision}
 
     def generate_model_card(self, *args: Any, **about: Any) -> ModelCard:

@@ -73,7 +73,7 @@ def test_frozen_parts_are_left_out() -> None:
 def test_tool_converts_and_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tool = Path(__file__).resolve().parents[2] / 'tools' / 'convert_checkpoint.py'
+    tool = Path(__file__).resolve().parents[3] / 'tools/convert_checkpoint.py'
     torch.save(dict(state_dict={**TENSORS, 'llava.lm_head.weight': torch.zeros(9)}), tmp_path / 'theirs.pth')
     for src, dst in pairwise(['theirs.pth', 'small.safetensors', 'back.pth']):
         monkeypatch.setattr(sys, 'argv', [str(tool), str(tmp_path / src), str(tmp_path / dst)])

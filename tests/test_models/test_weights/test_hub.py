@@ -1,0 +1,183 @@
+"""Folders of trained models: what is written, that it moves, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub import HfApi
+from mmengine.model import BaseModel
+from safetensors.torch import load_file, save_file
+
+import flmm_plugin
+from flmm_plugin.errors import UserError
+from flmm_plugin.models.flmm import FLMM
+from flmm_plugin.models.weights.hub_folder import FORMAT, HubFolder, HubFolderError
+from flmm_plugin.models.weights.trained_state import CheckpointError
+from flmm_plugin.registry import MODELS
+from tests.tiny_flmm import four_samples, tiny_flmm, tiny_refiner
+from tests.tiny_llava import save_tiny_llava
+from tests.tiny_lmms import FAMILIES
+
+
+def build(lmm_dir: Path, **changes: Any) -> BaseModel:
+    torch.manual_seed(3)
+    refiner = tiny_refiner(checkpoint=str(lmm_dir.parent / 'sam.safetensors'))
+    return MODELS.build(tiny_flmm(lmm_dir, FAMILIES['llava'][1], **{'refiner': refiner, **changes})).eval()
+
+
+@pytest.fixture
+def lmm_dir(tmp_path: Path, lmm_dirs: dict[str, Path]) -> Path:
+    """An LMM, and beside it the weights of a SAM: neither is in the folders that are written."""
+    shutil.copytree(lmm_dirs['llava'], tmp_path / 'lmm')
+    torch.manual_seed(5)
+    sam = MODELS.build(tiny_refiner()).model
+    save_file(sam.state_dict(), tmp_path / 'sam.safetensors')
+    return tmp_path / 'lmm'
+
+
+@pytest.fixture
+def saved(lmm_dir: Path, tmp_path: Path) -> Path:
+    build(lmm_dir).save_pretrained(tmp_path / 'saved', model_card_kwargs=dict(training_data='400 scenes'))
+    return tmp_path / 'saved'
+
+
+def change(folder: Path, **content: Any) -> None:
+    config = json.loads((folder / 'config.json').read_text())
+    (folder / 'config.json').write_text(json.dumps({**config, **content}))
+
+
+def outputs(model: BaseModel) -> list[dict[str, Any]]:
+    with torch.no_grad():
+        return model(*four_samples(), mode='tensor')
+
+
+def test_a_folder_that_moved_gives_identical_masks(lmm_dir: Path, saved: Path, tmp_path: Path) -> None:
+    model = build(lmm_dir)
+    shutil.move(saved, tmp_path / 'elsewhere')
+    torch.manual_seed(99)  # what is not loaded comes out otherwise
+    again = FLMM.from_pretrained(tmp_path / 'elsewhere')
+    assert not again.training
+    for one, other in zip(outputs(model), outputs(again), strict=True):
+        for name in ('coarse_logits', 'refined_logits', 'scores'):
+            assert torch.equal(one[name], other[name])
+
+
+def test_the_weights_are_those_that_are_trained(lmm_dir: Path, saved: Path) -> None:
+    model = build(lmm_dir)
+    written = load_file(saved / 'model.safetensors')
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    buffers = {name for name, _ in model.mask_head.named_buffers(prefix='mask_head')}
+    assert trained <= set(written) == set(model.state_dict())
+    assert not any(name.startswith(('lmm.', 'sam.model.image_encoder')) for name in written)
+    assert buffers <= set(written)
+
+
+def test_the_config_says_what_it_was_trained_on(lmm_dir: Path, saved: Path) -> None:
+    content = json.loads((saved / 'config.json').read_text())
+    model = build(lmm_dir)
+    assert content['format'] == FORMAT and content['flmm_plugin_version'] == flmm_plugin.__version__
+    assert content['trained_on'] == dict(name=str(lmm_dir), fingerprint=model.lmm_fingerprint())
+    assert content['model']['type'] == 'FLMM' and content['model']['mask_head']['base_channels'] == 4
+    card = (saved / 'README.md').read_text()
+    assert card.startswith('---\n') and '400 scenes' in card and model.lmm_fingerprint() in card
+
+
+def test_folders_and_heads_files_of_this_machine_are_not_in_the_config(lmm_dir: Path, tmp_path: Path) -> None:
+    heads = tmp_path / 'heads.json'
+    heads.write_text(json.dumps(dict(heads=[3, 1])))
+    model = build(
+        lmm_dir,
+        lmm=dict(type='LlavaLMM', pretrained=str(lmm_dir), heads=str(heads), map_folder=str(tmp_path / 'maps')),
+    )
+    model.save_pretrained(tmp_path / 'saved')
+    heads.unlink()
+    content = json.loads((tmp_path / 'saved/config.json').read_text())
+    assert content['model']['lmm'] == dict(type='LlavaLMM', pretrained=str(lmm_dir), heads=[1, 3])
+    assert FLMM.from_pretrained(tmp_path / 'saved').lmm.heads == (1, 3)
+
+
+def test_parts_can_be_elsewhere_on_another_machine(lmm_dir: Path, saved: Path, tmp_path: Path) -> None:
+    expected = outputs(build(lmm_dir))
+    moved = lmm_dir.rename(tmp_path / 'other_lmm')
+    sam = (tmp_path / 'sam.safetensors').rename(tmp_path / 'other.safetensors')
+    with pytest.raises((UserError, OSError, ValueError)):
+        FLMM.from_pretrained(saved)
+    model = FLMM.from_pretrained(saved, lmm=dict(pretrained=str(moved)), refiner=dict(checkpoint=str(sam)))
+    assert torch.equal(outputs(model)[0]['refined_logits'], expected[0]['refined_logits'])
+
+
+def test_another_lmm_of_the_same_shapes_is_refused(saved: Path, tmp_path: Path) -> None:
+    other = save_tiny_llava(tmp_path / 'other', seed=9)
+    with pytest.raises(CheckpointError, match='trained on an LMM with other weights'):
+        FLMM.from_pretrained(saved, lmm=dict(pretrained=str(other)))
+
+
+@pytest.mark.parametrize('name', ['pytorch_model.bin', 'extra.pkl', 'model.pth'])
+def test_a_pickle_is_refused(saved: Path, name: str) -> None:
+    (saved / name).write_bytes(b'\x80\x02.')
+    with pytest.raises(HubFolderError, match=f'{name}.*run code'):
+        HubFolder.fetch(saved)
+
+
+@pytest.mark.parametrize('name', ['config.json', 'model.safetensors'])
+def test_a_missing_file_is_named(saved: Path, name: str) -> None:
+    (saved / name).unlink()
+    with pytest.raises(HubFolderError, match=f'has no {name}'):
+        HubFolder.fetch(saved)
+
+
+@pytest.mark.parametrize('name', ['config.json', 'model.safetensors'])
+def test_a_damaged_file_is_named(saved: Path, name: str) -> None:
+    content = (saved / name).read_bytes()
+    (saved / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(HubFolderError, match=f'{name} is'):
+        HubFolder.fetch(saved)
+
+
+def test_a_newer_format_is_refused(saved: Path) -> None:
+    change(saved, format=FORMAT + 1, flmm_plugin_version='9.0')
+    with pytest.raises(HubFolderError, match=r'written by flmm_plugin 9\.0.*upgrade'):
+        HubFolder.fetch(saved)
+
+
+@pytest.mark.parametrize('kind', ['os.system', 'subprocess.Popen', 'Nothing', 'torch.nn.Linear', 3, 'mmdet.os.system'])
+def test_types_that_are_not_registered_are_refused(saved: Path, kind: Any) -> None:
+    model = json.loads((saved / 'config.json').read_text())['model']
+    change(saved, model={**model, 'mask_head': dict(type=kind, args='true')})
+    with pytest.raises(HubFolderError, match='none in the registries'):
+        FLMM.from_pretrained(saved)
+
+
+def test_configs_that_are_none_are_refused(saved: Path) -> None:
+    (saved / 'config.json').write_text('{"model_type": "llama"}')
+    with pytest.raises(HubFolderError, match='no config of a model of flmm_plugin'):
+        HubFolder.fetch(saved)
+
+
+def test_names_that_lead_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(HubFolderError, match='no name of the Hub'):
+        HubFolder.fetch(tmp_path / 'nowhere/at/all')
+    with pytest.raises(HubFolderError, match='Without a network'):
+        HubFolder.fetch('owner/name', local_files_only=True, cache_dir=tmp_path)
+
+
+def test_what_is_pushed_is_the_folder(lmm_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """huggingface_hub's own method up to the call that sends."""
+    sent = {}
+
+    def create(self: Any, repo_id: str, **_: Any) -> Any:
+        return type('Url', (), {'repo_id': repo_id})
+
+    def upload(self: Any, *, folder_path: Path, repo_id: str, **_: Any) -> str:
+        sent[repo_id] = {file.name for file in Path(folder_path).iterdir()}
+        return 'commit'
+
+    monkeypatch.setattr(HfApi, 'create_repo', create)
+    monkeypatch.setattr(HfApi, 'upload_folder', upload)
+    build(lmm_dir).push_to_hub('me/grounder')
+    assert sent == {'me/grounder': {'config.json', 'model.safetensors', 'README.md'}}

@@ -1,0 +1,116 @@
+"""tools/export.py and the tools that read what it wrote."""
+
+from __future__ import annotations
+
+import io
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+from flmm_plugin.apis import FLMMInferencer
+from flmm_plugin.errors import UserError
+from tests.tiny_checkpoint import CONFIG, draw_scene, save_checkpoint
+from tests.tiny_llava import save_tiny_llava
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('export')
+    save_checkpoint(folder)
+    Image.fromarray(draw_scene(1)).save(folder / 'scene.png')
+    (folder / 'metrics.json').write_text(json.dumps({'png/narrative/mIoU_thing': 0.8125, 'note': 'x'}))
+    return folder
+
+
+@pytest.fixture
+def tool(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Runs a tool in the folder, in this process; gives back exit status and what was printed."""
+
+    def run(name: str, *words: str) -> tuple[int, str]:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, 'argv', [name, *words])
+        code = 0
+        try:
+            runpy.run_path(str(TOOLS / name), run_name='__main__')
+        except SystemExit as stopped:
+            code = 1 if isinstance(stopped.code, str) else int(stopped.code or 0)
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return run
+
+
+def export(tool, *words: str) -> None:
+    code, printed = tool('export.py', 'flmm.pth', 'hub', '--config', str(CONFIG), *words)
+    assert code == 0 and 'tensors' in printed
+
+
+def test_a_checkpoint_becomes_a_folder_and_a_file_again(tool, folder: Path) -> None:
+    export(tool, '--metrics', 'metrics.json', '--test-data', '10 scenes', '--command', 'python tools/test.py C P')
+    assert tool('export.py', 'hub', 'back.pth')[0] == 0
+    card = (folder / 'hub/README.md').read_text()
+    assert '| `png/narrative/mIoU_thing` | 0.8125 |' in card and '10 scenes' in card and 'tools/test.py C P' in card
+    image = draw_scene(1)
+    expected = FLMMInferencer(CONFIG, folder / 'flmm.pth', 'cpu')(image, phrases=['the ring', 'the sky'])
+    for ask in (
+        FLMMInferencer(CONFIG, folder / 'back.pth', 'cpu'),
+        FLMMInferencer.from_pretrained(folder / 'hub', 'cpu'),
+    ):
+        result = ask(image, phrases=['the ring', 'the sky'])
+        assert [phrase.score for phrase in result.phrases] == [phrase.score for phrase in expected.phrases]
+        for one, other in zip(result.phrases, expected.phrases, strict=True):
+            assert np.array_equal(one.mask, other.mask)
+
+
+def test_chat_talks_by_a_folder_alone(tool, folder: Path) -> None:
+    export(tool)
+    code, printed = tool('chat.py', 'scene.png', '--phrases', 'the ring', '--checkpoint', 'hub', '--device', 'cpu')
+    assert code == 0 and 'the ring' in printed
+
+
+def test_chat_needs_nothing_but_a_picture(tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, 'stdin', io.StringIO())
+    code, printed = tool('chat.py', 'scene.png', '--device', 'cpu')
+    assert code == 0 and 'answer_1.png' in printed and 'score 0.' in printed
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--checkpoint', 'flmm.pth'], 'needs --config'),
+        (['--config', str(CONFIG)], 'needs --checkpoint'),
+        (['--checkpoint', 'no/such/folder/here'], 'no name of the Hub'),
+    ],
+)
+def test_models_that_are_half_named(tool, words: list[str], message: str) -> None:
+    code, printed = tool('chat.py', 'scene.png', 'What?', *words)
+    assert code == 1 and message in printed
+
+
+def test_an_exported_file_remembers_its_lmm(tool, folder: Path) -> None:
+    export(tool)
+    assert tool('export.py', 'hub', 'back.safetensors')[0] == 0
+    config = Config.fromfile(CONFIG)
+    config.model.lmm.pretrained = str(save_tiny_llava(folder / 'other'))
+    with pytest.raises(UserError):
+        FLMMInferencer(config, folder / 'back.safetensors', 'cpu')
+
+
+def test_half_precision_halves_the_file(tool, folder: Path) -> None:
+    export(tool)
+    whole = (folder / 'hub/model.safetensors').stat().st_size
+    export(tool, '--half')
+    assert (folder / 'hub/model.safetensors').stat().st_size < 0.6 * whole
+
+
+def test_the_config_is_asked_for(tool, folder: Path) -> None:
+    code, printed = tool('export.py', 'flmm.pth', 'somewhere')
+    assert code == 1 and '--config' in printed
