@@ -14,8 +14,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from flmm_plugin.apis import read_image
+from flmm_plugin.apis.answer_scores import anls, box_iou, exact_match
 from flmm_plugin.apis.arguments import add_model_arguments, load_inferencer
-from flmm_plugin.apis.viscot import anls, box_iou, exact_match, read_viscot, summarize
+from flmm_plugin.apis.viscot import read_viscot, summarize
 from flmm_plugin.apis.visual_cot import think
 from flmm_plugin.errors import readable_errors
 from flmm_plugin.plain_json import to_json

@@ -15,7 +15,6 @@ from typing import Any
 from flmm_plugin.errors import DataError
 
 REQUEST = 'Please provide the bounding box coordinate of the region that can help you answer the question better.'
-ANLS_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -57,44 +56,8 @@ def read_record(record: dict[str, Any], where: str) -> Question:
         ) from error
 
 
-def normalize(text: str) -> str:
-    """Lower case, without punctuation at the ends, articles and repeated space."""
-    return ' '.join(re.sub(r'\b(?:a|an|the)\b', ' ', text.lower()).strip(' .,;:!?"\'').split()).strip(' .')
-
-
-def exact_match(answer: str, truth: str) -> float:
-    return float(normalize(answer) == normalize(truth))
-
-
-def anls(answer: str, truth: str, threshold: float = ANLS_THRESHOLD) -> float:
-    """Normalised Levenshtein similarity; 0 where fewer than ``threshold`` agree (arXiv 1905.13648)."""
-    answer, truth = normalize(answer), normalize(truth)
-    longest = max(len(answer), len(truth))
-    similarity = 1.0 if longest == 0 else 1 - edit_distance(answer, truth) / longest
-    return similarity if similarity >= threshold else 0.0
-
-
-def edit_distance(first: str, second: str) -> int:
-    """Insertions, deletions and substitutions from one text to another."""
-    row = list(range(len(second) + 1))
-    for i, left in enumerate(first, 1):
-        previous, row[0] = row[0], i
-        for j, right in enumerate(second, 1):
-            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (left != right))
-    return row[-1]
-
-
-def box_iou(first: Sequence[float], second: Sequence[float]) -> float:
-    """IoU of two boxes x0, y0, x1, y1."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    shared = max(width, 0) * max(height, 0)
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
-    return shared / max(areas - shared, 1e-9)
-
-
 def summarize(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Mean scores of answered questions, as fractions."""
+    """Mean scores of answered questions, as fractions; a box is right where its IoU is above 0.5."""
     count = max(len(rows), 1)
     scores = {name: sum(row[name] for row in rows) / count for name in ('exact_match', 'anls', 'box_iou')}
-    return {**scores, 'box_acc@0.5': sum(row['box_iou'] >= 0.5 for row in rows) / count, 'questions': len(rows)}
+    return {**scores, 'box_acc@0.5': sum(row['box_iou'] > 0.5 for row in rows) / count, 'questions': len(rows)}
