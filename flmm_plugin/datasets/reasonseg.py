@@ -83,7 +83,7 @@ class ReasonSegDataset(GroundingDataset):
             'all_sentences': [[text] for text in texts],
             'random_sentence': [texts],
         }[self.sentences]
-        shapes = [{key: shape.get(key) for key in ('label', 'points')} for shape in record['shapes']]
+        shapes = [{key: shape.get(key) for key in ('label', 'points', 'shape_type')} for shape in record['shapes']]
         common: dict[str, Any] = dict(shapes=shapes, source=f'{path}: image {stem}')
         prefix = '/'.join(filter(None, (self.name, stem)))
         return [

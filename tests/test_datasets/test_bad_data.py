@@ -130,7 +130,7 @@ def test_id_absent_from_panoptic_files(png_root: Path, harm: Callable, message: 
 
 
 def test_bad_shapes_are_left_out(reasonseg_root: Path) -> None:
-    test_reasonseg.edit(reasonseg_root, shapes=[])
+    test_reasonseg.edit(reasonseg_root, shapes=[dict(label='target', points=[])])
     dataset = test_reasonseg.build(reasonseg_root, on_bad_data='skip')
     assert dataset[0]['data_samples'].img_id == 'street_2' and dataset.num_bad == 1
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.structures.mask import BitmapMasks
-from pycocotools import mask as coco_mask
 
 from flmm_plugin.datasets.transforms.loading import read_rgb
+from flmm_plugin.datasets.transforms.polygons import decode_segmentation
 from flmm_plugin.datasets.transforms.shapes import draw_shapes
 from flmm_plugin.errors import DataError
 from flmm_plugin.registry import TRANSFORMS
@@ -56,14 +56,6 @@ def read_panoptic_ids(path: str, backend_args: dict[str, Any] | None = None) -> 
     return rgb[..., 0] + 256 * rgb[..., 1] + 65536 * rgb[..., 2]
 
 
-def decode_segmentation(segmentation: list | dict, height: int, width: int) -> np.ndarray:
-    """A COCO ``segmentation``: polygons, RLE with a list of counts, or compressed RLE -> (H, W) uint8, 0 or 1."""
-    if isinstance(segmentation, dict) and not isinstance(segmentation['counts'], list):
-        return coco_mask.decode(segmentation)
-    encoded = coco_mask.frPyObjects(segmentation, height, width)
-    return coco_mask.decode(coco_mask.merge(encoded) if isinstance(encoded, list) else encoded)
-
-
 def _united(phrases: list[dict[str, Any]], height: int, width: int) -> list[np.ndarray]:
     decoded: dict[int, np.ndarray] = {}
     for phrase in phrases:
@@ -78,11 +70,9 @@ def _united_mask(phrase: dict[str, Any], height: int, width: int) -> np.ndarray:
         return np.zeros((height, width), dtype=np.uint8)
     try:
         masks = [decode_segmentation(segmentation, height, width) for segmentation in phrase['segmentations']]
-        mask = np.bitwise_or.reduce(masks)
-    except Exception as error:  # pycocotools raises many kinds for malformed input
-        raise DataError(f'{phrase["source"]}: the segmentation cannot be decoded: {error}') from error
-    if mask.shape != (height, width):
-        raise DataError(f'{phrase["source"]}: the RLE is {mask.shape}, the image {(height, width)} (H, W).')
+    except DataError as error:
+        raise DataError(f'{phrase["source"]}: {error}.') from error
+    mask = np.bitwise_or.reduce(masks).astype(np.uint8)
     if not mask.any():
         raise DataError(f'{phrase["source"]}: the mask has no pixel inside the image of {height} x {width}.')
     return mask
