@@ -64,17 +64,13 @@ def metrics_table(metrics: dict[str, float]) -> str:
 
 def talk(checkpoint: Path, image: Path, out: Path) -> None:
     """Ask about one held-out picture; print the answer and save what was grounded."""
-    import numpy as np
-    from PIL import Image
-
     from flmm_plugin.apis import FLMMInferencer
+    from flmm_plugin.images import read_rgb
     from flmm_plugin.visualization import GroundingVisualizer
 
     question = 'Describe the image.'
     result = FLMMInferencer(ROOT / CONFIG, checkpoint)(image, question)
-    GroundingVisualizer().add_datasample(
-        'chat', np.asarray(Image.open(image).convert('RGB')), result.data_sample, draw_gt=False, out_file=str(out)
-    )
+    GroundingVisualizer().add_datasample('chat', read_rgb(image), result.data_sample, draw_gt=False, out_file=str(out))
     print(f'\n{image}\nUSER: {question}\nLMM:  {result.answer}')
     for phrase in result.phrases:
         where = f'{int(phrase.mask.sum())} pixels' if phrase.mask is not None else 'not found'

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
-from flmm_plugin.errors import UserError
+from flmm_plugin.images import ImageError, open_image, to_rgb
 
 ImageLike = str | Path | NDArray[np.uint8] | Image.Image
 
@@ -20,15 +19,10 @@ MAX_PIXELS = 40_000_000
 MIN_SIDE = 2
 
 
-class ImageError(UserError, ValueError):
-    """A picture that cannot be read; the message says which and why."""
-
-
 def read_image(image: ImageLike, max_pixels: int = MAX_PIXELS) -> Tensor:
     """A uint8 RGB tensor (3, H, W).
 
-    The orientation that a photo's EXIF data asks for is applied, transparent parts become white, 16-bit grey levels are
-    scaled to 8 bits, and of an animation the first picture is taken.
+    It is read as data sets read theirs, see :mod:`flmm_plugin.images`.
 
     Args:
         image: a path, an RGB array (H, W, 3) uint8 or a PIL image.
@@ -53,20 +47,9 @@ def read_file(path: Path, max_pixels: int = MAX_PIXELS) -> Tensor:
     """:func:`read_image` of a file; its size is looked at before it is decoded."""
     if not path.is_file():
         raise ImageError(f'there is no image file {path}')
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', Image.DecompressionBombWarning)  # check_size is stricter
-            with Image.open(path) as file:
-                check_size(file.width, file.height, max_pixels, f'{path}: ')
-                return to_tensor(np.asarray(to_rgb(file)))
-    except ImageError:
-        raise
-    except UnidentifiedImageError:
-        raise ImageError(f'{path} is not an image, or of a format that Pillow does not read') from None
-    except Image.DecompressionBombError:
-        raise ImageError(f'{path} is larger than {max_pixels / 1e6:.0f} megapixels: make it smaller first') from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f'{path} is damaged: {error}') from error
+    with open_image(path, str(path)) as file:
+        check_size(file.width, file.height, max_pixels, f'{path}: ')
+        return to_tensor(np.asarray(to_rgb(file)))
 
 
 def check_size(width: int, height: int, max_pixels: int = MAX_PIXELS, where: str = '') -> None:
@@ -78,26 +61,6 @@ def check_size(width: int, height: int, max_pixels: int = MAX_PIXELS, where: str
             f'{where}an image of {width} x {height} pixels ({width * height / 1e6:.0f} megapixels) is too large: at '
             f'most {max_pixels / 1e6:.0f} megapixels are read. Make it smaller first.'
         )
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB, upright."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith('I') or image.mode == 'F':
-        return Image.fromarray(to_8_bits(np.asarray(image))).convert('RGB')
-    if image.mode in ('RGBA', 'LA', 'PA', 'La', 'RGBa') or 'transparency' in image.info:
-        opaque = Image.new('RGBA', image.size, 'white')
-        opaque.alpha_composite(image.convert('RGBA'))
-        return opaque.convert('RGB')
-    return image.convert('RGB')
-
-
-def to_8_bits(values: np.ndarray) -> NDArray[np.uint8]:
-    """Grey levels of 16 bits to 8, fractions in [0, 1] to [0, 255]; what is in 8-bit range already stays."""
-    values = values.astype(np.float64)
-    top = values.max(initial=0)
-    scale = 255 if top <= 1 and values.dtype.kind == 'f' and (values % 1).any() else 1 / 257 if top > 255 else 1
-    return np.clip(np.rint(values * scale), 0, 255).astype(np.uint8)
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:

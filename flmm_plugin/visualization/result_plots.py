@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from flmm_plugin.evaluation.bootstrap import estimates
+from flmm_plugin.images import read_rgb
 from flmm_plugin.rle import decode_mask
 from flmm_plugin.visualization.colors import phrase_color
 from flmm_plugin.visualization.sheet import Row, draw_sheet
@@ -80,11 +81,9 @@ def draw_worst(records: Sequence[Record], number: int, path: Path) -> list[Recor
     worst = sorted(records, key=lambda record: (record['iou'], -record['area']))[:number]
     rows = []
     for index, record in enumerate(worst):
-        with Image.open(record['img_path']) as file:
-            image = np.asarray(file.convert('RGB'))
         rows.append(
             Row(
-                image=image,
+                image=read_rgb(record['img_path'], record['size']),
                 phrase=f'{record["phrase"]}\n[{record["sample_id"]}]',
                 color=phrase_color(index),
                 refined=decode_mask(dict(size=record['size'], counts=record['predicted'])),

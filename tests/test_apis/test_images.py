@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from flmm_plugin.apis import read_image
-from flmm_plugin.apis.images import ImageError, to_8_bits
+from flmm_plugin.images import ImageError, to_8_bits
 
 RAMP = np.linspace(0, 255, 60 * 40).reshape(40, 60).astype(np.uint8)
 

@@ -8,10 +8,10 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.structures.mask import BitmapMasks
 
-from flmm_plugin.datasets.transforms.loading import read_rgb
 from flmm_plugin.datasets.transforms.polygons import decode_segmentation
 from flmm_plugin.datasets.transforms.shapes import draw_shapes
 from flmm_plugin.errors import DataError
+from flmm_plugin.images import open_file
 from flmm_plugin.registry import TRANSFORMS
 
 
@@ -52,7 +52,10 @@ class LoadGroundingMasks(BaseTransform):
 
 def read_panoptic_ids(path: str, backend_args: dict[str, Any] | None = None) -> np.ndarray:
     """Ids of a panoptic PNG, (H, W) int32: R + 256 G + 65536 B."""
-    rgb = read_rgb(path, backend_args).astype(np.int32)
+    with open_file(path, backend_args) as image:
+        if image.mode not in ('RGB', 'RGBA', 'P') or image.format == 'JPEG':
+            raise DataError(f'{path} ({image.format}, {image.mode}) has no ids: they are colours of a PNG in RGB.')
+        rgb = np.array(image.convert('RGB'), dtype=np.int32)  # neither turned nor laid on white, as a picture is
     return rgb[..., 0] + 256 * rgb[..., 1] + 65536 * rgb[..., 2]
 
 
