@@ -91,7 +91,7 @@ class PromptedScenes(IterableDataset):
 def refine(refiner: SAMRefiner, batch: list[tuple[Tensor, Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
     """Logits (P, H, W) and predicted IoU (P,) of each sample; unlike in grounding, the image encoder is trained."""
     model = refiner.model
-    features = model.image_encoder(torch.cat([refiner.image_features.preprocess(image) for image, _, _ in batch]))
+    features = model.image_encoder(torch.cat([refiner.preprocess(image) for image, _, _ in batch]))
     for (image, _, coarse), feature in zip(batch, features, strict=True):
         size, input_size = size_of(image), refiner.input_size(image)
         dense, sparse = refiner.embed_prompts(coarse, size, input_size)

@@ -10,9 +10,12 @@ from torch import Tensor
 
 from flmm_plugin.models.caches.tensor_folder import TensorFolder
 
+#: What an encoder makes of an image: maps (1, D, h, w), one, or several of different sizes.
+Features = tuple[Tensor, ...]
+
 
 class FeatureCache:
-    """Features (1, D, h, w) by key.
+    """Features by key.
 
     Args:
         in_memory: how many of the last used are kept in memory.
@@ -25,27 +28,27 @@ class FeatureCache:
         self.in_memory = in_memory
         self.exact = exact
         self.folder = None if folder is None else TensorFolder(folder)
-        self._last: OrderedDict[str, Tensor] = OrderedDict()
+        self._last: OrderedDict[str, Features] = OrderedDict()
 
-    def get(self, key: str, like: Tensor) -> Tensor | None:
+    def get(self, key: str, like: Tensor) -> Features | None:
         """The features, on the device of ``like`` and of its dtype; None if there are none or their file is damaged."""
         if key in self._last:
             self._last.move_to_end(key)
-            found: Tensor | None = self._last[key]
+            found: Features | None = self._last[key]
         else:
             kept = None if self.folder is None else self.folder.get(key)
-            found = None if kept is None else kept['features']
-        return None if found is None else found.to(like.device, like.dtype, non_blocking=True)
+            found = None if kept is None else tuple(kept[name] for name in sorted(kept))
+        return None if found is None else tuple(one.to(like.device, like.dtype, non_blocking=True) for one in found)
 
-    def put(self, key: str, features: Tensor) -> Tensor:
+    def put(self, key: str, features: Features) -> Features:
         """Write the features to disk, if wanted, and give them back as they will be read."""
         if self.folder is None:
             return features
-        kept = features if self.exact else features.to(torch.float16)
-        self.folder.put(key, {'features': kept})
-        return kept.to(features.dtype)
+        kept = features if self.exact else tuple(one.to(torch.float16) for one in features)
+        self.folder.put(key, {f'features{level or ""}': one for level, one in enumerate(kept)})
+        return tuple(one.to(made.dtype) for one, made in zip(kept, features, strict=True))
 
-    def remember(self, features: dict[str, Tensor]) -> None:
+    def remember(self, features: dict[str, Features]) -> None:
         """Keep these in memory, and forget those that were not used for the longest."""
         for key, value in features.items():
             self._last[key] = value
