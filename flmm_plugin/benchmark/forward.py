@@ -45,10 +45,8 @@ def attention_of(lmm: FrozenLMM, name: str) -> Iterator[None]:
 def bare(lmm: FrozenLMM, samples: Sequence[LMMInputs]) -> Kept:
     """The forward pass over a batch alone, on transformers' own SDPA."""
     inputs = lmm.collate(samples)
-    # As processors give it. Without one transformers looks for packed texts and takes the slower kernels with a mask.
-    attention_mask = torch.ones_like(inputs['input_ids'])
     with attention_of(lmm, 'sdpa'):
-        lmm.model(**inputs, attention_mask=attention_mask, use_cache=False, **last_logits_only(lmm.model))
+        lmm.model(**inputs, use_cache=False, **last_logits_only(lmm.model))
     return Kept(0)
 
 

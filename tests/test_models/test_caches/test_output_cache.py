@@ -23,13 +23,13 @@ def build(lmm_dir: Path, folder: Path | None, family: str = 'LlavaLMM', **lmm: A
 def count_read(lmm: FrozenLMM) -> list[int]:
     """The sizes of the batches that the LMM reads from here on."""
     calls: list[int] = []
-    forward = lmm._forward
+    forward = lmm.read_batch
 
     def counted(samples: Any, *args: Any) -> Any:
         calls.append(len(samples))
         return forward(samples, *args)
 
-    lmm._forward = counted  # type: ignore[method-assign]
+    lmm.read_batch = counted  # type: ignore[method-assign]
     return calls
 
 
