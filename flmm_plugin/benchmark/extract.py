@@ -44,25 +44,28 @@ def measure_length(subject: Subject, tokens: int, phrases: int, repeats: int, ba
     """Time, memory and kept bytes of the three ways at one length.
 
     Ratios are ours to the other, so that 1 is the other's price; ``speedup_vs_eager`` alone is eager's time to ours.
-    ``max_difference`` is the largest difference between the maps that ours and eager end up with.
+    ``max_difference`` is the largest difference between the maps that ours and eager end up with. What eager has no
+    room for on a GPU is None.
     """
     lmm = subject.lmm(tokens, phrases)
     samples = [make_inputs(lmm, tokens, phrases)] * batch
     ways = {name: partial(way, lmm, samples) for name, way in FORWARDS.items()}
     kept, difference = compare(ways)
+    ways = {name: ways[name] for name in kept}
     seconds = interleaved(ways, repeats)
     if subject.device == 'cpu':
-        memory = {way: peak_memory(way, subject, tokens, phrases, batch) for way in FORWARDS}
+        memory = {way: peak_memory(way, subject, tokens, phrases, batch) for way in ways}
     else:
-        memory = {way: peak_cuda_memory(way, lmm, samples) for way in FORWARDS}
+        memory = {way: peak_cuda_memory(way, lmm, samples) for way in ways}
     peaks = {way: found['peak'] for way, found in memory.items()}
+    eager = 'eager' in ways
     return dict(
         tokens=tokens,
         image_tokens=int((samples[0].input_ids == lmm.image_token_id).sum()),
         time_vs_bare=seconds['ours'] / seconds['bare'],
         peak_memory_vs_bare=peaks['ours'] / peaks['bare'],
-        speedup_vs_eager=seconds['eager'] / seconds['ours'],
-        kept_bytes_vs_eager=kept['ours'] / kept['eager'],
+        speedup_vs_eager=seconds['eager'] / seconds['ours'] if eager else None,
+        kept_bytes_vs_eager=kept['ours'] / kept['eager'] if eager else None,
         seconds=seconds,
         peak_bytes=peaks,
         bytes_before={way: found['before'] for way, found in memory.items()},
@@ -71,15 +74,26 @@ def measure_length(subject: Subject, tokens: int, phrases: int, repeats: int, ba
     )
 
 
-def compare(ways: Mapping[str, Callable[[], Kept]]) -> tuple[dict[str, int], float]:
-    """Run each way once, which also warms it up: bytes kept by each, and how far apart ours and eager are."""
+def compare(ways: Mapping[str, Callable[[], Kept]]) -> tuple[dict[str, int], float | None]:
+    """Run each way once, which also warms it up: bytes kept by each, and how far apart ours and eager are.
+
+    Eager is left out where a GPU has no room for it.
+    """
     kept: dict[str, int] = {}
     maps = []
     for name, way in ways.items():
-        result = way()
+        try:
+            result = way()
+        except torch.cuda.OutOfMemoryError:
+            if name != 'eager':
+                raise
+            torch.cuda.empty_cache()
+            continue
         kept[name] = result.num_bytes
         if result.maps:
             maps.append(result.maps)
+    if len(maps) < 2:
+        return kept, None
     return kept, max((ours - eager).abs().max().item() for ours, eager in zip(*maps, strict=True))
 
 
@@ -133,9 +147,15 @@ def table(result: dict[str, Any]) -> str:
     for row in result['extract']:
         seconds, peaks, kept = row['seconds'], row['peak_bytes'], row['kept_bytes']
         cells = [str(row['tokens'])]
-        cells += [f'{seconds[way]:.3g} s' for way in FORWARDS]
-        cells += [f'{row["time_vs_bare"]:.3f}', f'{row["speedup_vs_eager"]:.1f}']
-        cells += [f'{peaks[way] / 1e9:.2f} GB' for way in FORWARDS]
-        cells += [f'{row["peak_memory_vs_bare"]:.3f}', f'{kept["ours"] / 1e6:.1f} MB', f'{kept["eager"] / 1e6:.0f} MB']
+        cells += [cell(seconds.get(way), '{:.3g} s') for way in FORWARDS]
+        cells += [cell(row['time_vs_bare'], '{:.3f}'), cell(row['speedup_vs_eager'], '{:.1f}')]
+        cells += [cell(peaks.get(way), '{:.2f} GB', 1e9) for way in FORWARDS]
+        cells += [cell(row['peak_memory_vs_bare'], '{:.3f}'), cell(kept['ours'], '{:.1f} MB', 1e6)]
+        cells += [cell(kept.get('eager'), '{:.0f} MB', 1e6)]
         lines.append('| ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)
+
+
+def cell(value: float | None, form: str, unit: float = 1.0) -> str:
+    """A figure, or that there was no room for it."""
+    return 'no room' if value is None else form.format(value / unit)

@@ -74,10 +74,20 @@ def peak_cuda_memory(way: str, lmm: FrozenLMM, samples: Sequence[LMMInputs]) -> 
     """The same on a GPU, where PyTorch counts the bytes that tensors take."""
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
-    FORWARDS[way](lmm, samples)
+    return dict(before=before, peak=peak_of(lambda: FORWARDS[way](lmm, samples), 'cuda'))
+
+
+def peak_of(run: Callable[[], object], device: str) -> int:
+    """Bytes at most while ``run`` runs: of tensors on a GPU, else resident, what came before included."""
+    if torch.device(device).type == 'cpu':
+        forget_peak()
+        run()
+        return resident('VmHWM')
     torch.cuda.synchronize()
-    return dict(before=before, peak=torch.cuda.max_memory_allocated())
+    torch.cuda.reset_peak_memory_stats()
+    run()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated()
 
 
 def growth(step: Callable[[], object], steps: int, device: str) -> dict[str, Any]:

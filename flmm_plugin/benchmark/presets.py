@@ -34,6 +34,7 @@ class Preset:
 
     ``kv_heads``: heads of keys and values, as many as ``heads`` by default. ``dtype``: what it is measured in where
     nothing else is asked for. ``needs_gpu``: it is too large for a CPU, and its weights are made on the device itself.
+    ``family``: ``llava``, or ``qwen2.5-vl``, whose vision tower is its own with ``large_tower``.
     """
 
     layers: int
@@ -44,6 +45,8 @@ class Preset:
     vocabulary: int = VOCABULARY
     dtype: str = 'float32'
     needs_gpu: bool = False
+    family: str = 'llava'
+    large_tower: bool = False
 
 
 LARGE: dict[str, Any] = dict(layers=32, heads=32, width=4096, vocabulary=32064, dtype='bfloat16', needs_gpu=True)
@@ -52,20 +55,30 @@ PRESETS = {
     'mid': Preset(layers=8, heads=16, width=1024, mlp_width=2816),
     'llava-1.5-7b': Preset(**LARGE, mlp_width=11008),
     'llava-next-7b': Preset(**LARGE, mlp_width=14336, kv_heads=8),
+    'tiny-qwen2.5-vl': Preset(layers=2, heads=4, width=64, mlp_width=128, kv_heads=2, family='qwen2.5-vl'),
+    'qwen2.5-vl-7b': Preset(
+        layers=28,
+        heads=28,
+        width=3584,
+        mlp_width=18944,
+        kv_heads=4,
+        vocabulary=152064,
+        dtype='bfloat16',
+        needs_gpu=True,
+        family='qwen2.5-vl',
+        large_tower=True,
+    ),
 }
 PAPER_UNET = dict(base_channels=64)
-MASK_HEADS = {
-    'tiny': dict(base_channels=4, num_stages=3, upsample_input=16),
-    'mid': PAPER_UNET,
-    'llava-1.5-7b': PAPER_UNET,
-    'llava-next-7b': PAPER_UNET,
-}
+TINY_UNET = dict(base_channels=4, num_stages=3, upsample_input=16)
 #: The small presets have SAM's own prompt encoder and decoder behind an encoder of one layer
+SMALL_SAM: dict[str, Any] = dict(embed_dim=32, depth=1, num_heads=2, global_attn_indexes=(0,))
+TINY_SAM: dict[str, Any] = dict(SMALL_SAM, image_size=256, prompt_embed_dim=64)
+
+MASK_HEADS = {name: TINY_UNET if name.startswith('tiny') else PAPER_UNET for name in PRESETS}
 SAM: dict[str, str | dict[str, Any]] = {
-    'tiny': dict(embed_dim=32, depth=1, num_heads=2, global_attn_indexes=(0,), image_size=256, prompt_embed_dim=64),
-    'mid': dict(embed_dim=32, depth=1, num_heads=2, global_attn_indexes=(0,)),
-    'llava-1.5-7b': 'vit_l',
-    'llava-next-7b': 'vit_l',
+    name: 'vit_l' if preset.needs_gpu else TINY_SAM if name.startswith('tiny') else SMALL_SAM
+    for name, preset in PRESETS.items()
 }
 
 
@@ -77,7 +90,7 @@ def preset_for(name: str, device: str) -> Preset:
     """
     preset = PRESETS[name]
     if preset.needs_gpu and torch.device(device).type == 'cpu':
-        small = ' and '.join(other for other, one in PRESETS.items() if not one.needs_gpu)
+        small = ', '.join(other for other, one in PRESETS.items() if not one.needs_gpu)
         raise UserError(f'the preset {name} needs a GPU (--device cuda); on a CPU there are the presets {small}')
     return preset
 
@@ -93,6 +106,24 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
+@contextmanager
+def weights_on(preset: Preset, device: str | torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """Inside the block, the weights of large models are made in place: a host would hold them in fp32 first, and take
+    minutes to draw them. Small ones are made on the host, so that they are the same on all devices."""
+    if not preset.needs_gpu:
+        yield
+        return
+    with torch.device(device), default_dtype(dtype):
+        yield
+
+
+def routed(model: Any) -> Any:
+    """The model, its language model's attention being the one that can be captured."""
+    decoder: Any = find_decoder(model, model.config.text_config)
+    decoder.config._attn_implementation = ATTENTION_NAME
+    return model
+
+
 class RandomLlava(FrozenLMM):
     """A LLaVA of a preset's size whose image has ``grid x grid`` tokens; its vision tower is negligibly small."""
 
@@ -103,13 +134,9 @@ class RandomLlava(FrozenLMM):
         self.name = 'random LLaVA'
         self.grid = grid
         torch.manual_seed(0)
-        if preset.needs_gpu:  # made in place: a host would hold it in fp32 first, and take minutes to draw its weights
-            with torch.device(device), default_dtype(dtype):
-                self.model = LlavaForConditionalGeneration(llava_config(preset, grid))
-        else:  # made on the host, so that the weights are the same on all devices
-            self.model = LlavaForConditionalGeneration(llava_config(preset, grid)).to(device, dtype)
-        decoder: Any = find_decoder(self.model, self.config.text_config)
-        decoder.config._attn_implementation = ATTENTION_NAME
+        with weights_on(preset, device, dtype):
+            model = LlavaForConditionalGeneration(llava_config(preset, grid))
+        self.model = routed(model.to(device, dtype))
         freeze(self)
 
     def preprocess(self, image: Tensor) -> ImageInputs:

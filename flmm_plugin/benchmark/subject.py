@@ -14,12 +14,15 @@ from torch import nn
 
 from flmm_plugin.benchmark.inputs import TEXT_TOKENS, check_room, image_tokens, text_tokens
 from flmm_plugin.benchmark.presets import MASK_HEADS, PRESETS, SAM, TOKENS, RandomLlava, grid_for, preset_for
+from flmm_plugin.benchmark.random_qwen import RandomQwen
 from flmm_plugin.engine.config import load_config
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.flmm import FLMM
 from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.models.refiners import SAMRefiner
 from flmm_plugin.registry import MODELS
+
+LMMS = {'llava': RandomLlava, 'qwen2.5-vl': RandomQwen}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +113,7 @@ class PresetSubject(Subject):
 
     def lmm_config(self, tokens: int, phrases: int) -> dict[str, Any]:
         return dict(
-            type=RandomLlava,
+            type=LMMS[PRESETS[self.preset].family],
             preset=replace(preset_for(self.preset, self.device), layers=self.about['layers']),
             grid=grid_for(tokens, phrases),
             dtype=getattr(torch, self.about['dtype']),

@@ -124,7 +124,8 @@ def table(result: dict[str, Any]) -> str:
     """The result as a Markdown table."""
     lines = ['| | one by one | together | speed-up | largest difference |', '|---|---:|---:|---:|---:|']
     rows = [(f'LMM, {row["tokens"]} tokens', row) for row in result['independent']]
-    rows += [("SAM's decoder", result['decode']), ('SAM, from coarse masks to masks', result['refine'])]
+    names = {'decode': "SAM's decoder", 'refine': 'SAM, from coarse masks to masks'}
+    rows += [(name, result[field]) for field, name in names.items() if field in result]
     for name, row in rows:
         together, single = row['seconds'].values()
         lines.append(

@@ -13,7 +13,7 @@ from torch import Tensor
 from flmm_plugin.benchmark.breakdown import break_down
 from flmm_plugin.benchmark.extract import circumstances, interleaved
 from flmm_plugin.benchmark.inputs import IMAGE_SIZE, make_image, make_text
-from flmm_plugin.benchmark.memory import growth
+from flmm_plugin.benchmark.memory import growth, peak_of
 from flmm_plugin.benchmark.original import original_model
 from flmm_plugin.benchmark.subject import Subject
 from flmm_plugin.errors import UserError
@@ -39,9 +39,9 @@ def measure_training(
 
     Returns:
         The circumstances, and under ``train`` a dict for each length: median ``seconds`` of ours and of as many single
-        steps of the original, ``speedup``, ``samples_per_second``, the largest ``max_difference`` of their losses, and
-        ``breakdown``: milliseconds (``ms``) and ``percent`` of each part of our step. With ``steps`` the ``memory``
-        over them, see :func:`growth`.
+        steps of the original, ``speedup``, ``samples_per_second``, ``peak_bytes`` (of tensors on a GPU, else resident),
+        the largest ``max_difference`` of their losses, and ``breakdown``: milliseconds (``ms``) and ``percent`` of each
+        part of our step. With ``steps`` the ``memory`` over them, see :func:`growth`.
 
     Raises:
         UserError: when the two ways do not end up with the same losses.
@@ -82,12 +82,14 @@ def measure_step(
             f'the losses of the two ways differ by {difference:.1e}, more than {LOSS_TOLERANCE}: times of steps '
             'that do not compute the same say nothing'
         )
-    seconds = interleaved({'ours': step, 'original': single_steps}, repeats)
+    ways = {'ours': step, 'original': single_steps}
+    seconds = interleaved(ways, repeats)
     breakdown = break_down(ours, images, samples, repeats)
     return dict(
         seconds=seconds,
         speedup=seconds['original'] / seconds['ours'],
         samples_per_second={way: len(images) / time for way, time in seconds.items()},
+        peak_bytes={name: peak_of(way, str(ours.lmm.device)) for name, way in ways.items()},
         max_difference=difference,
         breakdown=breakdown,
     )
@@ -143,10 +145,13 @@ def largest_difference(batch: dict[str, Tensor], singles: Sequence[dict[str, Ten
 
 def table(result: dict[str, Any]) -> str:
     """The result as two Markdown tables: the two ways, and where the time of ours goes."""
-    lines = ['| tokens | ours | original | speed-up | largest difference |', '|---:|---:|---:|---:|---:|']
+    header = '| tokens | ours | original | speed-up | peak: ours | original | largest difference |'
+    lines = [header, '|' + '---:|' * 7]
     for row in result['train']:
         ours, original = (f'{row["seconds"][way]:.3g} s' for way in ('ours', 'original'))
-        lines.append(f'| {row["tokens"]} | {ours} | {original} | {row["speedup"]:.2f} | {row["max_difference"]:.1e} |')
+        peaks = ' | '.join(f'{row["peak_bytes"][way] / 1e9:.2f} GB' for way in ('ours', 'original'))
+        times = f'| {row["tokens"]} | {ours} | {original} | {row["speedup"]:.2f}'
+        lines.append(f'{times} | {peaks} | {row["max_difference"]:.1e} |')
     for row in result['train']:
         lines += ['', f'| our step, {row["tokens"]} tokens | ms | % |', '|---|---:|---:|']
         lines += [f'| {name} | {part["ms"]:.1f} | {part["percent"]:.1f} |' for name, part in row['breakdown'].items()]

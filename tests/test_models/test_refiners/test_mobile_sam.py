@@ -24,6 +24,7 @@ WEIGHTS = REAL / 'sam' / 'mobile_sam.pt'
 
 @pytest.fixture(scope='module')
 def mobile_sam(real_coco: Path) -> SAMRefiner:
+    pytest.importorskip('timm')
     if not WEIGHTS.is_file():
         pytest.skip(f'no weights at {WEIGHTS}')
     return SAMRefiner(arch='vit_t', checkpoint=str(WEIGHTS), prompts=('mask', 'box')).eval()
