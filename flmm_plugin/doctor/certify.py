@@ -135,14 +135,18 @@ def from_eager(lmm: Any, samples: Any) -> float:
     try:
         torch = importlib.import_module('torch')
         with torch.no_grad():
-            inputs = lmm.collate([sample])
-            inputs.setdefault('attention_mask', torch.ones_like(inputs['input_ids']))
-            layers = lmm.model(**inputs, output_attentions=True, use_cache=False).attentions
+            inputs, past = lmm.collate([sample]), None
+            first = sample.prompt_length
+            if first is not None:  # the question sees itself, the answer does not
+                past = importlib.import_module('transformers').DynamicCache()
+                lmm.model(**lmm.collate([sample.first(first)]), past_key_values=past)
+                inputs = dict(input_ids=inputs['input_ids'][:, first:], attention_mask=inputs['attention_mask'])
+            layers = lmm.model(**inputs, past_key_values=past, output_attentions=True).attentions
     finally:
         config._attn_implementation = routed
     stack = importlib.import_module('flmm_plugin.models.capture.recording').stack_grids
     columns = torch.cat([grid.columns for grid in sample.grids])
-    rows = torch.cat([layer[0][:, sample.phrase_rows].mean(1)[:, columns] for layer in layers])
+    rows = torch.cat([layer[0][:, sample.phrase_rows - (first or 0)].mean(1)[:, columns] for layer in layers])
     return float((stack(rows[None].float(), sample) - captured.attention_maps).abs().max())
 
 

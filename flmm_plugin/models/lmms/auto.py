@@ -25,6 +25,7 @@ from flmm_plugin.models.lmms.processing import (
     to_picture,
 )
 from flmm_plugin.models.lmms.text import tokenize
+from flmm_plugin.models.lmms.trial import try_out
 from flmm_plugin.registry import MODELS
 from flmm_plugin.structures import ImageInputs, LMMInputs, Segment, size_of
 
@@ -56,8 +57,20 @@ class AutoLMM(FrozenLMM):
         self._layouts: dict[tuple[int, int], Layout] = {}
         super().__init__(pretrained, **options)
         self.num_grids = max(len(self.layout(size).grids) for size in TRIAL_SIZES)
+        if self.device.type != 'meta':
+            self.sight()
         if certify:
             certify_once(self)
+
+    def sight(self) -> None:
+        """Learn who sees whom.
+
+        Raises:
+            UserError: the attention cannot be captured.
+        """
+        picture = torch.full((3, *TRIAL_SIZES[0]), 128, dtype=torch.uint8)
+        seen = try_out(self, self.prepare(picture, QUESTION))
+        self.causal, self.prompt_sees_itself = not seen.image, seen.prompt
 
     @cached_property
     def image_token_id(self) -> int:

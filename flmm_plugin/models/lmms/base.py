@@ -7,6 +7,7 @@ Shape shorthand: N tokens, T phrase tokens, P phrases, L layers, H heads, D hidd
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -37,6 +38,8 @@ class FrozenLMM(ReadingLMM):
         device_map: ``'auto'`` deals an LMM that is too large for one GPU out to all of them (needs accelerate).
     """
 
+    #: Do all tokens of the question see one another? Then the answer is read in a second pass.
+    prompt_sees_itself = False
     map_cache: OutputCache | None = None
 
     def __init__(
@@ -76,7 +79,12 @@ class FrozenLMM(ReadingLMM):
 
     def prepare(self, image: Tensor, prompt: str, segments: Sequence[Segment] = ()) -> LMMInputs:
         """Inputs of one sample: a uint8 RGB image (3, H, W), the user's question and the answer in segments."""
-        return self.prepare_tokens(image, *self.tokenize(prompt, segments))
+        ids, phrases, branches = self.tokenize(prompt, segments)
+        sample = self.prepare_tokens(image, ids, phrases, branches)
+        if not self.prompt_sees_itself:
+            return sample
+        answer = len(ids) - len(self.tokenize(prompt)[0])
+        return replace(sample, prompt_length=len(sample.input_ids) - answer)
 
     def prepare_tokens(
         self, image: Tensor, input_ids: Tensor, phrase_ids: Tensor, branch_ids: Tensor | None = None

@@ -79,10 +79,24 @@ class ReadingLMM(PretrainedLMM):
         """
         past = KeptTokens() if past is None else past
         if self.keeps_tokens:
-            inputs = dict(self.collate([sample]), past_key_values=past, use_cache=True)
+            first = sample.kept_length
+            inputs = dict(self.collate([sample.first(first)]), past_key_values=past, use_cache=True)
             with positions_of(self.decoder, past):
                 self.model(**inputs, **last_logits_only(self.model))
+            if first < len(sample.input_ids):
+                self._go_on(sample, past, first)
         return past
+
+    def _go_on(self, sample: LMMInputs, past: Cache, cached: int) -> None:
+        """Let the decoder read the tokens after the first ``cached``."""
+        positions, shift = self._place(text_positions(sample)[None, cached:]), getattr(past, 'shift', None)
+        self.decoder(
+            input_ids=self._place(sample.input_ids[None, cached:]),
+            position_ids=positions if shift is None else positions + shift,
+            attention_mask=self._place(torch.ones_like(sample.input_ids)[None]),
+            past_key_values=past,
+            use_cache=True,
+        )
 
     @torch.no_grad()
     def forward_cached(self, sample: LMMInputs, past: Cache, cached: int, all_tokens: bool = False) -> LMMOutputs:
@@ -104,18 +118,10 @@ class ReadingLMM(PretrainedLMM):
             first = len(whole.phrase_ids) - kept
             return replace(whole, hidden_states=whole.hidden_states[:, first:], phrase_ids=whole.phrase_ids[first:])
         crop_cache(past, cached)
-        places = text_positions(sample)
-        masks = mask_layers(layer_kinds(self.text_config), self.text_config, visible_tokens(sample, cached), places)
-        shift = getattr(past, 'shift', None)
-        positions = self._place(places[None, cached:])
+        seen = visible_tokens(sample, cached)
+        masks = mask_layers(layer_kinds(self.text_config), self.text_config, seen, text_positions(sample))
         with self._record([sample], cached=cached, all_tokens=all_tokens, masks=masks) as outputs:
-            self.decoder(
-                input_ids=self._place(sample.input_ids[None, cached:]),
-                position_ids=positions if shift is None else positions + shift,
-                attention_mask=self._place(torch.ones_like(sample.input_ids)[None]),
-                past_key_values=past,
-                use_cache=True,
-            )
+            self._go_on(sample, past, cached)
         crop_cache(past, cached)
         return outputs[0]
 

@@ -1,0 +1,30 @@
+"""Tiny random LMMs of today's families behind their real processors, for AutoLMM.
+
+Nothing is downloaded: tokenizers know the words of the tiny LLaVA.
+"""
+
+from __future__ import annotations
+
+import transformers
+
+from tests.auto_families import rotary, squares, tiles
+
+# What saves one, for the families that this release of transformers has.
+FAMILIES = {
+    name: maker
+    for name, maker, needs in (
+        ('qwen2_vl', rotary.save_qwen2_vl, 'Qwen2VLProcessor'),
+        ('qwen2_5_vl', rotary.save_qwen2_5_vl, 'Qwen2_5_VLProcessor'),
+        ('qwen3_vl', rotary.save_qwen3_vl, 'Qwen3VLProcessor'),
+        ('glm4v', rotary.save_glm4v, 'Glm4vMoeConfig'),  # before that its fast processor fails by itself
+        ('mistral3', rotary.save_mistral3, 'Mistral3Config'),
+        ('internvl', tiles.save_internvl, 'InternVLProcessor'),
+        ('llava_onevision', tiles.save_llava_onevision, 'LlavaOnevisionProcessor'),
+        ('idefics3', tiles.save_idefics3, 'Idefics3Processor'),
+        ('cohere2_vision', tiles.save_cohere2_vision, 'Cohere2VisionProcessor'),
+        ('lfm2_vl', tiles.save_lfm2_vl, 'Lfm2VlProcessor'),
+        ('gemma3', squares.save_gemma3, 'Gemma3Processor'),
+        ('paligemma', squares.save_paligemma, 'PaliGemmaProcessor'),
+    )
+    if hasattr(transformers, needs)
+}
