@@ -26,13 +26,14 @@ WEB = [
 ]
 EXTRAS = {
     # Everything optional that leaves torch, mmcv and mmdet alone.
-    'all': ['accelerate>=0.26', 'matplotlib', 'peft', 'tensorboard', 'timm', *WEB],
+    'all': ['accelerate>=0.26', 'kornia>=0.7', 'matplotlib', 'peft', 'tensorboard', 'timm', *WEB],
     'web': WEB,
     'dev': requirements('dev'),
 }
 
 setup(
     install_requires=[
+        'huggingface-hub>=0.24',
         'mmengine>=0.10.0,<1.0',
         'numpy',
         'pillow',

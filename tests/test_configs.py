@@ -16,11 +16,13 @@ from flmm_plugin.errors import UserError
 from flmm_plugin.registry import DATASETS, HOOKS, MODELS, VISUALIZERS
 from tests.tiny_flmm import four_samples, tiny_refiner
 from tests.tiny_lmms import FAMILIES
+from tests.tiny_segmenters import AVAILABLE, save_segmenter
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
 DATA = sorted((ROOT / 'configs' / '_base_' / 'datasets').glob('*.py'))
-PAPER = [path for path in LEAVES if path.parent.name != 'tiny']
+#: The paper's own: its LMMs with its SAM.
+PAPER = [p for p in LEAVES if p.parent.name in ('llava', 'llava_next', 'deepseek_vl') and 'unet-sam-l' in p.stem]
 
 
 @pytest.fixture(params=LEAVES, ids=lambda path: str(path.relative_to(ROOT / 'configs')))
@@ -81,6 +83,19 @@ def test_config_of_the_paper_fits_a_small_lmm_of_its_family(path: Path, tmp_path
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
     (result,) = model(images[:1], samples[:1], mode='predict')
     assert result.pred_instances.masks.shape == (1, *images[0].shape[1:])
+
+
+@pytest.mark.parametrize('path', [p for p in LEAVES if 'sam2.1' in p.stem], ids=lambda path: path.stem)
+def test_refiners_of_transformers_stand_in_for_the_papers(path: Path, tmp_path: Path) -> None:
+    if 'sam2' not in AVAILABLE:
+        pytest.skip('this release of transformers has no SAM 2')
+    config = Config.fromfile(path).model
+    folder = save_segmenter('sam2', tmp_path / 'sam2')
+    lmm = dict(type='LlavaLMM', pretrained=str(FAMILIES['llava'][0](tmp_path / 'lmm')))
+    model = MODELS.build(dict(config, lmm=lmm, refiner=dict(config.refiner, pretrained=str(folder))))
+    assert config.refiner.pretrained == 'facebook/sam2.1-hiera-large'
+    losses = model(*four_samples(), mode='loss')
+    assert all(value.isfinite() for value in losses.values())
 
 
 def test_data_sets_say_what_is_missing(data_config: Config, tmp_path: Path) -> None:

@@ -23,9 +23,9 @@ class DiskCacheHook(Hook):
     def before_train(self, runner: Runner) -> None:
         model = unwrapped_model(runner)
         for name, dataset in _datasets(runner):
-            refiner, count = getattr(model, 'sam', None), len(dataset)
-            if refiner is not None and refiner.image_features.cache.folder is not None:
-                folder, each = refiner.image_features.cache.folder, refiner.image_features.num_bytes
+            features, count = getattr(getattr(model, 'sam', None), 'image_features', None), len(dataset)
+            if features is not None and features.cache.folder is not None:
+                folder, each = features.cache.folder, features.num_bytes
                 runner.logger.info(
                     f'image features are kept in {folder}: {each / 1e6:.2f} MB an image, at most '
                     f'{count * each / 1e9:.2f} GB for the {count} {name} samples, less where they share images'

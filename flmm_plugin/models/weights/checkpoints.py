@@ -19,8 +19,18 @@ from torch import Tensor
 
 from flmm_plugin.errors import UserError
 
-# What a checkpoint may hold besides the trained part: the LMM under the authors' names and ours, SAM's image encoder.
-FROZEN_PREFIXES = ('lmm.', 'llava.', 'deepseek_vl.', 'sam.model.image_encoder.')
+# What a checkpoint may hold besides the trained part: the LMM under the authors' names and ours, and what makes an
+# image's features in segment-anything's models and in those of transformers.
+FROZEN_PREFIXES = (
+    'lmm.',
+    'llava.',
+    'deepseek_vl.',
+    'sam.model.image_encoder.',
+    'sam.model.vision_encoder.',
+    'sam.model.shared_image_embedding.',
+    'sam.model.no_memory_embedding',
+    'sam.model.mask_decoder.conv_s',
+)
 # Where the weights lie in files of MMEngine, and of DeepSpeed before and after consolidation.
 NESTED = ('state_dict', 'module')
 DEEPSPEED_FILE = 'mp_rank_00_model_states.pt'
