@@ -16,10 +16,10 @@ from torch import Tensor
 from flmm_plugin.apis.cache_budget import CacheBudget
 from flmm_plugin.apis.phrases import Phrase, PhraseExtractor
 from flmm_plugin.apis.results import GroundedPhrase
+from flmm_plugin.boxes import mask_boxes
 from flmm_plugin.models.flmm import FLMM
 from flmm_plugin.models.groundings import to_instances
 from flmm_plugin.models.numbers import check_lmm_numbers, check_mask_numbers
-from flmm_plugin.models.refiners.boxes import mask_boxes
 from flmm_plugin.structures import ImageGrid, LMMInputs, LMMOutputs, size_of
 
 MIN_SCORE = 0.25

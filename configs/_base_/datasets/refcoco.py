@@ -35,5 +35,5 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = [dict(type='RESMetric'), dict(type='RESMetric', field='coarse_masks')]
+val_evaluator = [dict(type='RESMetric'), dict(type='RESMetric', field='coarse_masks'), dict(type='RECMetric')]
 test_evaluator = val_evaluator

@@ -57,5 +57,6 @@ val_evaluator = [
     dict(type='PNGMetric', field='coarse_masks'),
     dict(type='RESMetric'),
     dict(type='RESMetric', field='coarse_masks'),
+    dict(type='RECMetric'),
 ]
 test_evaluator = val_evaluator

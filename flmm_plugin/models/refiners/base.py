@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from flmm_plugin.boxes import mask_boxes
 from flmm_plugin.models.caches.feature_cache import FeatureCache, Features
-from flmm_plugin.models.refiners.boxes import mask_boxes, upsample_masks
+from flmm_plugin.models.refiners.boxes import upsample_masks
 from flmm_plugin.models.refiners.image_features import ImageFeatures
 from flmm_plugin.models.refiners.resizing import Size, lay_on_square, needed, spread_over_image
 from flmm_plugin.models.weights.frozen import freeze, weights_hash

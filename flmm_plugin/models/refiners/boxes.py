@@ -1,8 +1,7 @@
-"""Masks of coarse logits at the image's size, and the boxes around masks."""
+"""Masks of coarse logits at the image's size."""
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -10,16 +9,3 @@ from torch import Tensor
 def upsample_masks(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Binary masks (P, H, W) of mask logits (P, h, w): probabilities resized to the image, above one half."""
     return F.interpolate(logits.detach()[None].float().sigmoid(), size=size, mode='bilinear')[0] > 0.5
-
-
-def mask_boxes(masks: Tensor) -> Tensor:
-    """(P, 4) fp32 boxes x0, y0, x1, y1 of bool masks (P, H, W), far sides exclusive; the whole image where empty."""
-    height, width = masks.shape[-2:]
-    sides = []
-    for filled, length in ((masks.any(dim=1), width), (masks.any(dim=2), height)):
-        first = filled.float().argmax(dim=1)
-        last = length - filled.flip(1).float().argmax(dim=1)
-        sides.append((first, last))
-    (x0, x1), (y0, y1) = sides
-    # argmax of an empty mask is 0 on both sides, which gives the whole image.
-    return torch.stack([x0, y0, x1, y1], dim=1).float()

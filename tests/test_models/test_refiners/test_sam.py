@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save_file
 from segment_anything.utils.transforms import ResizeLongestSide
 
+from flmm_plugin.boxes import mask_boxes
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.refiners import SAMRefiner
-from flmm_plugin.models.refiners.boxes import mask_boxes
 from flmm_plugin.registry import MODELS
 from tests.tiny_flmm import random_image, tiny_refiner
 
