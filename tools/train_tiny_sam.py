@@ -1,6 +1,7 @@
-"""Train the tiny SAM that ships with the project, from scratch, on box and mask prompts over scenes.
+"""Train the tiny SAM that ships with the project, from scratch, on box and mask prompts over scenes; or a tiny SAM 2.
 
 python tools/train_tiny_sam.py OUT.safetensors [--steps 800] [--seed 0] [--threads 2]
+python tools/train_tiny_sam.py OUT_DIR --arch sam2
 """
 
 from __future__ import annotations
@@ -8,22 +9,26 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
-from flmm_plugin.models.refiners import SAMRefiner
+from flmm_plugin.models.refiners import HFSAMRefiner, SAMRefiner
+from flmm_plugin.models.refiners.base import PromptedRefiner
 from flmm_plugin.tiny.fitting import fit
 from flmm_plugin.tiny.sam import ARCH, PromptedScenes, mask_iou, refine, segmentation_loss
+from flmm_plugin.tiny.sam2 import encode_in_training, save_untrained
 
 PROMPTS = (('mask', 'box'), ('mask', 'box'), ('mask',), ('box',))
 HELD_OUT = 10**6
 
 
 @torch.no_grad()
-def held_out_iou(refiner: SAMRefiner, scenes: PromptedScenes, num: int) -> dict[str, float]:
+def held_out_iou(refiner: PromptedRefiner, scenes: PromptedScenes, num: int) -> dict[str, float]:
     """Mean IoU of held-out masks before and after refinement, things and stuff apart."""
     found: dict[str, list] = {'coarse_thing': [], 'coarse_stuff': [], 'thing': [], 'stuff': []}
     refiner.prompts = ('mask', 'box')
@@ -38,9 +43,27 @@ def held_out_iou(refiner: SAMRefiner, scenes: PromptedScenes, num: int) -> dict[
     return {name: round(torch.cat(values).mean().item(), 4) for name, values in found.items()}
 
 
+def untrained(arch: str, out: Path) -> tuple[PromptedRefiner, Callable, Callable[[], None]]:
+    """A refiner of random weights, what refines by it in training, and what saves it."""
+    if arch == 'sam2':
+        save_untrained(out)
+        sam2 = HFSAMRefiner(pretrained=str(out), prompts=('mask', 'box'))
+        sam2.model.requires_grad_(True)
+        return sam2, partial(refine, encode=partial(encode_in_training, sam2)), lambda: sam2.model.save_pretrained(out)
+    sam = SAMRefiner(arch=ARCH, prompts=('mask', 'box'))
+    sam.model.image_encoder.requires_grad_(True)
+
+    def save() -> None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: tensor.contiguous() for name, tensor in sam.model.state_dict().items()}, out)
+
+    return sam, refine, save
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', type=Path)
+    parser.add_argument('--arch', choices=('sam', 'sam2'), default='sam', help="sam2: a folder of transformers' model")
     parser.add_argument('--steps', type=int, default=800)
     parser.add_argument('--batch', type=int, default=8)
     parser.add_argument('--lr', type=float, default=2e-3)
@@ -50,8 +73,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     random.seed(args.seed)
-    refiner = SAMRefiner(arch=ARCH, prompts=('mask', 'box'))
-    refiner.model.image_encoder.requires_grad_(True)
+    refiner, refine_in_training, write = untrained(args.arch, args.out)
     print(f'{sum(p.numel() for p in refiner.parameters()) / 1e6:.2f} M parameters', flush=True)
     scenes = PromptedScenes(args.seed + 100)
 
@@ -59,13 +81,12 @@ def main() -> None:
         refiner.prompts = random.choice(PROMPTS)
         parts = [
             segmentation_loss(logits, scores, masks)
-            for (logits, scores), (_, masks, _) in zip(refine(refiner, batch), batch, strict=True)
+            for (logits, scores), (_, masks, _) in zip(refine_in_training(refiner, batch), batch, strict=True)
         ]
         return torch.stack(parts).mean()
 
     def save(num: int) -> str:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: tensor.contiguous() for name, tensor in refiner.model.state_dict().items()}, args.out)
+        write()
         found = json.dumps(held_out_iou(refiner, scenes, num))
         args.out.with_suffix('.json').write_text(found)
         return found

@@ -5,7 +5,7 @@ Shape shorthand: P masks of a scene, (H, W) image size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,9 @@ from torch.utils.data import IterableDataset, get_worker_info
 from flmm_plugin.datasets.scenes import Scene, render, sample_scene
 from flmm_plugin.datasets.scenes.render import BOTTOM, FIRST_THING, TOP
 from flmm_plugin.datasets.scenes.world import groups
+from flmm_plugin.models.caches.feature_cache import Features
 from flmm_plugin.models.refiners import SAMRefiner
+from flmm_plugin.models.refiners.base import PromptedRefiner
 from flmm_plugin.structures import size_of
 
 ARCH: dict[str, Any] = dict(
@@ -88,15 +90,22 @@ class PromptedScenes(IterableDataset):
         return torch.from_numpy(image).permute(2, 0, 1), masks, coarse
 
 
-def refine(refiner: SAMRefiner, batch: list[tuple[Tensor, Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Logits (P, H, W) and predicted IoU (P,) of each sample; unlike in grounding, the image encoder is trained."""
-    model = refiner.model
-    features = model.image_encoder(torch.cat([refiner.preprocess(image) for image, _, _ in batch]))
-    for (image, _, coarse), feature in zip(batch, features, strict=True):
+def refine(
+    refiner: PromptedRefiner,
+    batch: list[tuple[Tensor, Tensor, Tensor]],
+    encode: Callable[[list[Tensor]], Features] | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits (P, H, W) and predicted IoU (P,) of each sample; unlike in grounding, the image encoder is trained.
+
+    ``encode``: in place of the refiner's own.
+    """
+    levels = (encode or refiner.encode)([image for image, _, _ in batch])
+    for (image, _, coarse), maps in zip(batch, zip(*(level.split(1) for level in levels), strict=True), strict=True):
         size, input_size = size_of(image), refiner.input_size(image)
         dense, sparse = refiner.embed_prompts(coarse, size, input_size)
-        logits, scores = refiner.decode([feature[None]] * len(dense), dense, list(sparse))
-        yield model.postprocess_masks(logits[:, None], input_size, size)[:, 0], scores
+        own = maps[0] if isinstance(refiner, SAMRefiner) else maps
+        logits, scores = refiner.decode([own] * len(dense), dense, list(sparse))
+        yield refiner.image_masks(logits, input_size, size), scores
 
 
 def mask_iou(logits: Tensor, masks: Tensor) -> Tensor:
