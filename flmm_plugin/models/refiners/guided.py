@@ -33,7 +33,7 @@ class GuidedFilterRefiner(nn.Module):
 
     prompts: tuple[str, ...] = ()
 
-    def __init__(self, *, radius: float = 1.5, eps: float = 1e-3) -> None:
+    def __init__(self, *, radius: float = 1.0, eps: float = 1e-2) -> None:
         super().__init__()
         try:
             from kornia.filters import guided_blur
