@@ -15,6 +15,7 @@ from flmm_plugin.models.capture.positions import KeptTokens
 from flmm_plugin.models.capture.recording import stack_grids
 from flmm_plugin.models.layouts.certificate import certifiable_sizes, examine
 from flmm_plugin.models.lmms import AutoLMM
+from flmm_plugin.models.lmms.parallel import answer_together
 from flmm_plugin.structures import LMMInputs, LMMOutputs, Segment
 from tests.auto_families import FAMILIES
 from tests.tiny_flmm import random_image
@@ -135,3 +136,18 @@ def test_windows_slide_within_the_prompts(lmm: AutoLMM) -> None:
     kinds = set(getattr(lmm.text_config, 'layer_types', None) or ())
     assert 'sliding_attention' not in kinds or window < min(len(s.input_ids) for s in make_samples(lmm))
     assert all(a < b for a, b in pairwise(lmm.attention_layers))
+
+
+def test_answers_together_are_those_alone(lmm: AutoLMM) -> None:
+    """And what is left of each prompt serves the answer's second pass."""
+    prompts = [lmm.prepare(random_image(*size, seed=9 + i), 'what is it?') for i, size in enumerate(SIZES)]
+    marks = [getattr(lmm.config, f'vision_{end}_token_id', lmm.image_token_id) for end in ('start', 'end')]
+    special = [*lmm.processor.tokenizer.all_special_ids, lmm.image_token_id, *marks]
+    options = dict(do_sample=False, max_new_tokens=8, suppress_tokens=special)
+    together = answer_together(lmm, prompts, **options)
+    for prompt, (ids, past) in zip(prompts, together, strict=True):
+        alone = lmm.answer(prompt, **options)[0, len(prompt.input_ids) :].tolist()
+        assert ids == alone
+        if past is not None:
+            said = follow(prompt, ids, torch.tensor([0] * 2 + [-1] * (len(ids) - 2)))
+            assert_same(lmm.forward_cached(said, past, len(prompt.input_ids)), lmm([said])[0], 1e-4)

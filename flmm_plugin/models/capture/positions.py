@@ -19,7 +19,8 @@ from transformers import Cache, DynamicCache
 class KeptTokens(DynamicCache):
     """Keys and values of all tokens of a text, in every layer, so that the text can be gone on from anywhere.
 
-    ``shift``: () int64, the position of a token after the image less its place in the text; None for zero.
+    ``shift``: () int64, the position of a token after the image less its place in the text, or (B, 1) where several
+    texts lie side by side; None for zero.
     """
 
     shift: Tensor | None = None
@@ -39,7 +40,7 @@ def positions_of(decoder: nn.Module, past: Cache) -> Iterator[None]:
             past.shift = shift_of(kwargs.get('position_ids'), length)
         elif past.shift is not None:
             places = torch.arange(known, known + length, device=tokens.device)
-            return args, {**kwargs, 'position_ids': (places + past.shift)[None].expand(len(tokens), -1)}
+            return args, {**kwargs, 'position_ids': (places + past.shift).expand(len(tokens), -1)}
         return None
 
     if not isinstance(past, KeptTokens):

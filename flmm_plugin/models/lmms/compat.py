@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from packaging.version import Version
-from torch import nn
+from torch import Tensor, nn
 from transformers import Cache, __version__
 
 TRANSFORMERS = Version(__version__)
@@ -28,3 +28,10 @@ def crop_cache(past: Cache, length: int) -> None:
     surplus = past.get_seq_length() - length
     if surplus > 0:
         past.crop(-surplus)
+
+
+def layer_tensors(past: Cache) -> list[tuple[Tensor, Tensor]]:
+    """Keys and values of each layer, (B, heads, tokens, width) each."""
+    if hasattr(past, 'layers'):
+        return [(layer.keys, layer.values) for layer in past.layers]
+    return list(zip(past.key_cache, past.value_cache, strict=True))
