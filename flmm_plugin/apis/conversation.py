@@ -7,7 +7,7 @@ its phrases attend to. The image passes through the LMM once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,16 +15,16 @@ import torch
 from torch import Tensor
 
 from flmm_plugin.apis.cache_budget import cache_bytes
+from flmm_plugin.apis.generation import plan_generation
+from flmm_plugin.apis.generation_arguments import check_arguments
 from flmm_plugin.apis.grounding import Grounder
 from flmm_plugin.apis.phrases import phrase_ids, token_spans
 from flmm_plugin.apis.results import GroundedAnswer, GroundedPhrase
-from flmm_plugin.apis.streaming import OnText, RefuseBroken, StopWhen, Stream, TextStreamer
+from flmm_plugin.apis.streaming import OnText, Stream
 from flmm_plugin.apis.turns import next_turn
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.capture.positions import KeptTokens
 from flmm_plugin.structures import LMMInputs, size_of
-
-MAX_NEW_TOKENS = 128
 
 
 class Conversation:
@@ -45,7 +45,6 @@ class Conversation:
         self,
         question: str,
         *,
-        max_new_tokens: int = MAX_NEW_TOKENS,
         on_text: OnText | None = None,
         stop: threading.Event | None = None,
         begin: str = '',
@@ -57,13 +56,19 @@ class Conversation:
             on_text: called with pieces of the answer while it is generated.
             stop: ends the answer early once it is set.
             begin: words put into the LMM's mouth, which it goes on from; they are no part of the result's answer.
-            generation: further arguments of the LMM's ``generate``; greedy without them.
+            generation: arguments of the LMM's ``generate``; greedy and at most 128 new tokens without them. Which there
+                are, and which are refused: :mod:`flmm_plugin.apis.generation_arguments`.
+
+        Raises:
+            ArgumentError: an argument of ``generate`` is unknown, or not possible here.
+            ContextError: the conversation has become longer than the LMM reads.
         """
         check_question(question)
+        check_arguments(generation)
         with self.grounder.lock, torch.inference_mode():
             prompt = self._prompt(question)
             prompt = follow(prompt, self.lmm.processor.tokenizer(begin, add_special_tokens=False)['input_ids'])
-            ids = self._generate(prompt, max_new_tokens=max_new_tokens, on_text=on_text, stop=stop, **generation)
+            ids = self._generate(prompt, generation, on_text, stop)
             answer, spans = token_spans(self.lmm.processor.tokenizer, ids)
             said = follow(prompt, ids)
             phrases = self.grounder.extractor(answer, lambda request: self._aside(said, request))
@@ -99,30 +104,20 @@ class Conversation:
     def _generate(
         self,
         prompt: LMMInputs,
-        *,
-        max_new_tokens: int,
+        arguments: Mapping[str, Any],
         on_text: OnText | None = None,
         stop: threading.Event | None = None,
-        **generation: Any,
     ) -> list[int]:
-        """The ids that the LMM's own ``generate`` gives; the cache holds the prompt afterwards."""
+        """The ids that the LMM's own ``generate`` gives; the cache holds the prompt afterwards, or nothing."""
         tokens = len(prompt.input_ids)
+        generation = plan_generation(self.lmm, tokens, arguments, on_text, stop)
         # `generate` wants something to read: at least the last token of the prompt.
         known = min(common_length(self._cached, prompt.input_ids), tokens - 1)
         self._cached = self._cached[:0]  # so that nothing is believed of a cache that an error left half written
-        if not known:
-            self._past = KeptTokens()
-        streamer = None if on_text is None else TextStreamer(self.lmm.processor.tokenizer, on_text)
-        sequence = self.lmm.answer(
-            prompt,
-            self._past,
-            known,
-            max_new_tokens=max_new_tokens,
-            streamer=streamer,
-            stopping_criteria=None if stop is None else [StopWhen(stop)],
-            logits_processor=[RefuseBroken(self.lmm.model.dtype), *(generation.pop('logits_processor', None) or ())],
-            **{'do_sample': False, **generation},
-        )
+        if generation.alone or not known:
+            known, self._past = 0, KeptTokens()
+        past = None if generation.alone else self._past
+        sequence = self.lmm.answer(prompt, past, known, **generation.options)
         self._cached = sequence[0, : self._past.get_seq_length()].cpu()
         ids = sequence[0, tokens:].tolist()
         if self.lmm.image_token_id in ids:
@@ -130,6 +125,7 @@ class Conversation:
                 'the LMM wrote its image token in the answer, where no image is: '
                 f'forbid it by suppress_tokens=[{self.lmm.image_token_id}]'
             )
+        generation.tell(prompt.input_ids, ids)
         return ids
 
     def _ground(
@@ -140,15 +136,19 @@ class Conversation:
         numbers = torch.full((int(owners.max()) + 2,), -1)
         numbers[kept] = torch.arange(len(kept))
         inputs = follow(prompt, ids, numbers[owners])
-        self._cached = prompt.input_ids  # that much is left
-        outputs = self.lmm.forward_cached(inputs, self._past, len(prompt.input_ids))
+        read = len(prompt.input_ids)
+        if common_length(self._cached, prompt.input_ids) < read:
+            read = prompt.kept_length
+            self._past = self.lmm.read(prompt.first(read))
+        self._cached = prompt.input_ids[:read]  # that much is left
+        outputs = self.lmm.forward_cached(inputs, self._past, read)
         return self.grounder.ground(self.image, inputs, outputs, phrases)
 
-    def _aside(self, said: LMMInputs, request: str, max_new_tokens: int = MAX_NEW_TOKENS) -> str:
+    def _aside(self, said: LMMInputs, request: str, max_new_tokens: int | None = None) -> str:
         """A reply that does not stay in the conversation."""
         first = self.turns[0].question if self.turns else request
         tokens = next_turn(self.lmm, first, request, said.input_ids.tolist())
-        ids = self._generate(follow(said, tokens), max_new_tokens=max_new_tokens)
+        ids = self._generate(follow(said, tokens), dict(max_new_tokens=max_new_tokens))
         return token_spans(self.lmm.processor.tokenizer, ids)[0]
 
 

@@ -14,7 +14,7 @@ from mmengine.runner import load_checkpoint
 from torch import Tensor
 
 from flmm_plugin.apis.cache_budget import MAX_CACHE_BYTES, CacheBudget
-from flmm_plugin.apis.conversation import MAX_NEW_TOKENS, Conversation
+from flmm_plugin.apis.conversation import Conversation
 from flmm_plugin.apis.grounding import MIN_ATTENTION, MIN_SCORE, Grounder
 from flmm_plugin.apis.images import MAX_PIXELS, ImageLike, read_image
 from flmm_plugin.apis.phrases import Phrase, PhraseExtractor, default_extractor
@@ -22,6 +22,7 @@ from flmm_plugin.apis.results import GroundedAnswer
 from flmm_plugin.datasets.base import PROMPT
 from flmm_plugin.engine.config import existing_checkpoint
 from flmm_plugin.errors import UserError
+from flmm_plugin.models.lmms.context import check_context
 from flmm_plugin.models.weights.hub_folder import HubFolder
 from flmm_plugin.models.weights.trained_state import check_lmm
 from flmm_plugin.registry import MODELS, TASK_UTILS
@@ -114,7 +115,7 @@ class FLMMInferencer:
     @overload
     def __call__(self, image: Sequence[ImageLike], question: Any = ..., **kwargs: Any) -> list[GroundedAnswer]: ...
 
-    def __call__(self, image, question=None, *, phrases=None, mode=None, max_new_tokens=MAX_NEW_TOKENS, **generation):
+    def __call__(self, image, question=None, *, phrases=None, mode=None, **generation):
         """Answer and ground, or ground what is given.
 
         Args:
@@ -123,7 +124,7 @@ class FLMMInferencer:
                 images or one for each.
             phrases: expressions to be grounded, each by itself; a list of lists for a list of images.
             mode: ``'chat'``, ``'phrases'`` or ``'caption'``; by default what the other arguments make sense for.
-            max_new_tokens, generation: see :meth:`Conversation.ask`.
+            generation: see :meth:`Conversation.ask`.
         """
         mode = mode or ('phrases' if phrases is not None else 'chat' if question is not None else 'caption')
         if mode not in MODES:
@@ -131,14 +132,14 @@ class FLMMInferencer:
         if isinstance(image, (list, tuple)):
             questions, expressions = for_each(question, len(image), str), for_each(phrases, len(image), str, list)
             return [
-                self(one, asked, phrases=given, mode=mode, max_new_tokens=max_new_tokens, **generation)
+                self(one, asked, phrases=given, mode=mode, **generation)
                 for one, asked, given in zip(image, questions, expressions, strict=True)
             ]
         pixels = read_image(image, self.max_pixels)
         if mode == 'phrases':
             return self.ground_phrases(pixels, phrases, self.caption_prompt if question is None else question)
         asked = self.caption_prompt if mode == 'caption' else question
-        return Conversation(self.grounder, pixels).ask(asked, max_new_tokens=max_new_tokens, **generation)
+        return Conversation(self.grounder, pixels).ask(asked, **generation)
 
     def converse(self, image: ImageLike) -> Conversation:
         """Begin a conversation about an image."""
@@ -154,6 +155,7 @@ class FLMMInferencer:
         segments = [Segment(text, index, branch=index) for index, text in enumerate(texts)]
         with self.grounder.lock, torch.inference_mode():
             inputs = self.model.lmm.prepare(image, question, segments)
+            check_context(self.model.lmm, inputs)
             (outputs,) = self.model.lmm([inputs])
             grounded = self.grounder.ground(image, inputs, outputs, [Phrase(text, ()) for text in texts])
         return GroundedAnswer(question, '', grounded, size_of(image))

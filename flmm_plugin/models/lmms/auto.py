@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from flmm_plugin.errors import UserError
 from flmm_plugin.models.layouts.kept import certify_once
 from flmm_plugin.models.layouts.layout import Layout, measure_layout
 from flmm_plugin.models.lmms.base import FrozenLMM
+from flmm_plugin.models.lmms.context import check_context
 from flmm_plugin.models.lmms.processing import (
     QUESTION,
     Frame,
@@ -103,18 +103,7 @@ class AutoLMM(FrozenLMM):
         self, image: Tensor, input_ids: Tensor, phrase_ids: Tensor, branch_ids: Tensor | None = None
     ) -> LMMInputs:
         sample = super().prepare_tokens(image, input_ids, phrase_ids, branch_ids)
-        context = getattr(self.config.get_text_config(), 'max_position_embeddings', None)
-        if context is not None and len(sample.input_ids) > context:
-            shown = int((sample.input_ids == self.image_token_id).sum())
-            if shown >= context:
-                raise UserError(
-                    f'the picture takes {shown} tokens, more than the {context} that {self.name} reads: '
-                    'limit them with processor_kwargs, for example dict(max_pixels=...)'
-                )
-            raise UserError(
-                f'the prompt has {len(sample.input_ids)} tokens, {shown} of them the picture, and {self.name} reads '
-                f'{context}: shorten it, or limit the picture with processor_kwargs'
-            )
+        check_context(self, sample)
         return sample
 
     def preprocess(self, image: Tensor) -> ImageInputs:
