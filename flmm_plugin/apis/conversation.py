@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,14 +17,23 @@ from torch import Tensor
 from flmm_plugin.apis.cache_budget import cache_bytes
 from flmm_plugin.apis.generation import plan_generation
 from flmm_plugin.apis.generation_arguments import check_arguments
-from flmm_plugin.apis.grounding import Grounder
+from flmm_plugin.apis.grounding import Grounder, Seen
 from flmm_plugin.apis.phrases import phrase_ids, token_spans
-from flmm_plugin.apis.results import GroundedAnswer, GroundedPhrase
+from flmm_plugin.apis.results import GroundedAnswer
 from flmm_plugin.apis.streaming import OnText, Stream
 from flmm_plugin.apis.turns import next_turn
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.capture.positions import KeptTokens
-from flmm_plugin.structures import LMMInputs, size_of
+from flmm_plugin.structures import LMMInputs, LMMOutputs, size_of
+
+
+@dataclass(frozen=True)
+class Said:
+    """An answer: its text, all ``tokens`` up to its end, and what its phrases were seen to attend to."""
+
+    answer: str
+    tokens: LMMInputs
+    seen: Seen
 
 
 class Conversation:
@@ -68,18 +77,38 @@ class Conversation:
         with self.grounder.lock, torch.inference_mode():
             prompt = self._prompt(question)
             prompt = follow(prompt, self.lmm.processor.tokenizer(begin, add_special_tokens=False)['input_ids'])
-            ids = self._generate(prompt, generation, on_text, stop)
-            answer, spans = token_spans(self.lmm.processor.tokenizer, ids)
-            said = follow(prompt, ids)
-            phrases = self.grounder.extractor(answer, lambda request: self._aside(said, request))
-            owners = phrase_ids(spans, phrases)
-            kept = [index for index in range(len(phrases)) if (owners == index).any()]
-            grounded = self._ground(prompt, ids, owners, [phrases[index] for index in kept], kept)
+            said = self.look_at(prompt, self._generate(prompt, generation, on_text, stop))
+            (grounded,) = self.grounder.ground_batch([said.seen])
             self.grounder.caches.use(self)
-        self._said = said
-        result = GroundedAnswer(question, answer, grounded, size_of(self.image))
+        self._said = said.tokens
+        result = GroundedAnswer(question, said.answer, grounded, size_of(self.image))
         self.turns.append(result)
         return result
+
+    def begin_from(self, prompt: LMMInputs, past: KeptTokens | None) -> None:
+        """Take over the keys and values of the first prompt, which was read together with others."""
+        if past is not None:
+            self._past, self._cached = past, prompt.input_ids
+
+    def look_at(self, prompt: LMMInputs, ids: list[int]) -> Said:
+        """Find the phrases of an answer (its ``ids``), and read it again to see what they attend to."""
+        if self.lmm.image_token_id in ids:
+            raise UserError(
+                'the LMM wrote its image token in the answer, where no image is: '
+                f'forbid it by suppress_tokens=[{self.lmm.image_token_id}]'
+            )
+        answer, spans = token_spans(self.lmm.processor.tokenizer, ids)
+        tokens = follow(prompt, ids)
+        phrases = self.grounder.extractor(answer, lambda request: self._aside(tokens, request))
+        owners = phrase_ids(spans, phrases)
+        kept = [index for index in range(len(phrases)) if (owners == index).any()]
+        seen = Seen(self.image, [phrases[index] for index in kept])
+        if kept:
+            numbers = torch.full((int(owners.max()) + 2,), -1)
+            numbers[kept] = torch.arange(len(kept))
+            inputs = follow(prompt, ids, numbers[owners])
+            seen = replace(seen, inputs=inputs, outputs=self._read_answer(prompt, inputs))
+        return Said(answer, tokens, seen)
 
     @property
     def cache_bytes(self) -> int:
@@ -120,29 +149,17 @@ class Conversation:
         sequence = self.lmm.answer(prompt, past, known, **generation.options)
         self._cached = sequence[0, : self._past.get_seq_length()].cpu()
         ids = sequence[0, tokens:].tolist()
-        if self.lmm.image_token_id in ids:
-            raise UserError(
-                'the LMM wrote its image token in the answer, where no image is: '
-                f'forbid it by suppress_tokens=[{self.lmm.image_token_id}]'
-            )
         generation.tell(prompt.input_ids, ids)
         return ids
 
-    def _ground(
-        self, prompt: LMMInputs, ids: list[int], owners: Tensor, phrases: list, kept: list[int]
-    ) -> tuple[GroundedPhrase, ...]:
-        if not phrases:
-            return ()
-        numbers = torch.full((int(owners.max()) + 2,), -1)
-        numbers[kept] = torch.arange(len(kept))
-        inputs = follow(prompt, ids, numbers[owners])
+    def _read_answer(self, prompt: LMMInputs, inputs: LMMInputs) -> LMMOutputs:
+        """The second pass over an answer's tokens, which go on from the prompt's keys and values."""
         read = len(prompt.input_ids)
         if common_length(self._cached, prompt.input_ids) < read:
             read = prompt.kept_length
             self._past = self.lmm.read(prompt.first(read))
         self._cached = prompt.input_ids[:read]  # that much is left
-        outputs = self.lmm.forward_cached(inputs, self._past, read)
-        return self.grounder.ground(self.image, inputs, outputs, phrases)
+        return self.lmm.forward_cached(inputs, self._past, read)
 
     def _aside(self, said: LMMInputs, request: str, max_new_tokens: int | None = None) -> str:
         """A reply that does not stay in the conversation."""

@@ -18,12 +18,26 @@ from flmm_plugin.apis.phrases import Phrase, PhraseExtractor
 from flmm_plugin.apis.results import GroundedPhrase
 from flmm_plugin.boxes import mask_boxes
 from flmm_plugin.models.flmm import FLMM
-from flmm_plugin.models.groundings import to_instances
+from flmm_plugin.models.groundings import Grounding, to_instances
 from flmm_plugin.models.numbers import check_lmm_numbers, check_mask_numbers
-from flmm_plugin.structures import ImageGrid, LMMInputs, LMMOutputs, size_of
+from flmm_plugin.structures import ImageGrid, size_of
 
 MIN_SCORE = 0.25
 MIN_ATTENTION = 0.01
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an LMM showed of P phrases about a uint8 image (3, H, W).
+
+    The i-th phrase's tokens are those of index i in ``inputs.phrase_ids``; ``inputs`` and ``outputs`` mean nothing
+    where there is no phrase.
+    """
+
+    image: Tensor
+    phrases: Sequence[Phrase]
+    inputs: Any = None
+    outputs: Any = None
 
 
 @dataclass
@@ -42,25 +56,38 @@ class Grounder:
     lock: Any = field(default_factory=threading.RLock)
     caches: CacheBudget = field(default_factory=CacheBudget)
 
-    def ground(
-        self, image: Tensor, inputs: LMMInputs, outputs: LMMOutputs, phrases: Sequence[Phrase]
-    ) -> tuple[GroundedPhrase, ...]:
-        """Mask head and refiner on the P phrases of one uint8 image (3, H, W).
+    def ground(self, image: Tensor, inputs: Any, outputs: Any, phrases: Sequence[Phrase]) -> tuple[GroundedPhrase, ...]:
+        """:meth:`ground_batch` for one image."""
+        return self.ground_batch([Seen(image, phrases, inputs, outputs)])[0]
 
-        The i-th phrase's tokens are those of index i in ``inputs.phrase_ids``.
-        """
-        grounding = self.model.ground(image, inputs, outputs)
+    def ground_batch(self, seen: Sequence[Seen]) -> list[tuple[GroundedPhrase, ...]]:
+        """Mask head and refiner on the phrases of several images, all of them together."""
+        with_phrases = [one for one in seen if one.phrases]
+        if not with_phrases:
+            return [() for _ in seen]
+        groundings = iter(
+            self.model.ground_batch(
+                [one.image for one in with_phrases],
+                [one.inputs for one in with_phrases],
+                [one.outputs for one in with_phrases],
+            )
+        )
+        return [self.read_results(one, next(groundings)) if one.phrases else () for one in seen]
+
+    def read_results(self, seen: Seen, grounding: Grounding) -> tuple[GroundedPhrase, ...]:
+        """The phrases of an image with their masks, as far as they are grounded."""
+        inputs, outputs = seen.inputs, seen.outputs
         # A comparison with NaN is false: without these a phrase would quietly be "not grounded".
         check_lmm_numbers(outputs, self.model.lmm.model.dtype)
         check_mask_numbers(grounding.coarse, grounding.refined, grounding.scores)
-        found = to_instances(grounding, size_of(image)).cpu()
+        found = to_instances(grounding, size_of(seen.image)).cpu()
         boxes = mask_boxes(found.masks).int().tolist()
         shares = image_attention(outputs.attention_maps, inputs.grids).tolist()
         region = inputs.finest_grid.region
         maps = outputs.attention_maps.mean(dim=1).cpu()
         maps = maps if region is None else region.crop(maps)
         results = []
-        for index, phrase in enumerate(phrases):
+        for index, phrase in enumerate(seen.phrases):
             mask, score = found.masks[index].numpy(), float(found.scores[index])
             grounded = score >= self.min_score and shares[index] >= self.min_attention and bool(mask.any())
             x0, y0, x1, y1 = boxes[index]

@@ -11,24 +11,23 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
-from torch import Tensor
 
 from flmm_plugin.apis.cache_budget import MAX_CACHE_BYTES, CacheBudget
 from flmm_plugin.apis.conversation import Conversation
 from flmm_plugin.apis.grounding import MIN_ATTENTION, MIN_SCORE, Grounder
 from flmm_plugin.apis.images import MAX_PIXELS, ImageLike, read_image
-from flmm_plugin.apis.phrases import Phrase, PhraseExtractor, default_extractor
+from flmm_plugin.apis.phrases import PhraseExtractor, default_extractor
 from flmm_plugin.apis.results import GroundedAnswer
+from flmm_plugin.apis.together import ask_together, ground_together
 from flmm_plugin.datasets.base import PROMPT
 from flmm_plugin.engine.config import existing_checkpoint
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.lmms.context import check_context
 from flmm_plugin.models.weights.hub_folder import HubFolder
 from flmm_plugin.models.weights.trained_state import check_lmm
 from flmm_plugin.registry import MODELS, TASK_UTILS
-from flmm_plugin.structures import Segment, size_of
 
 MODES = ('chat', 'phrases', 'caption')
+BATCH_SIZE = 8
 
 
 class FLMMInferencer:
@@ -115,7 +114,7 @@ class FLMMInferencer:
     @overload
     def __call__(self, image: Sequence[ImageLike], question: Any = ..., **kwargs: Any) -> list[GroundedAnswer]: ...
 
-    def __call__(self, image, question=None, *, phrases=None, mode=None, **generation):
+    def __call__(self, image, question=None, *, phrases=None, mode=None, batch_size=BATCH_SIZE, **generation):
         """Answer and ground, or ground what is given.
 
         Args:
@@ -124,41 +123,32 @@ class FLMMInferencer:
                 images or one for each.
             phrases: expressions to be grounded, each by itself; a list of lists for a list of images.
             mode: ``'chat'``, ``'phrases'`` or ``'caption'``; by default what the other arguments make sense for.
+            batch_size: how many images of a list are answered and grounded together.
             generation: see :meth:`Conversation.ask`.
         """
         mode = mode or ('phrases' if phrases is not None else 'chat' if question is not None else 'caption')
         if mode not in MODES:
             raise UserError(f'mode must be one of {MODES}, got {mode!r}')
-        if isinstance(image, (list, tuple)):
-            questions, expressions = for_each(question, len(image), str), for_each(phrases, len(image), str, list)
-            return [
-                self(one, asked, phrases=given, mode=mode, **generation)
-                for one, asked, given in zip(image, questions, expressions, strict=True)
-            ]
-        pixels = read_image(image, self.max_pixels)
+        if mode == 'caption' or (mode == 'phrases' and question is None):
+            question = self.caption_prompt
+        if not isinstance(image, (list, tuple)):
+            return self._together([image], [question], [phrases], mode, generation)[0]
+        questions, expressions = for_each(question, len(image), str), for_each(phrases, len(image), str, list)
+        parts = [slice(start, start + batch_size) for start in range(0, len(image), batch_size)]
+        batches = [self._together(image[p], questions[p], expressions[p], mode, generation) for p in parts]
+        return [result for batch in batches for result in batch]
+
+    def _together(
+        self, images: Sequence[Any], questions: list, phrases: list, mode: str, generation: dict[str, Any]
+    ) -> list[GroundedAnswer]:
+        pixels = [read_image(image, self.max_pixels) for image in images]
         if mode == 'phrases':
-            return self.ground_phrases(pixels, phrases, self.caption_prompt if question is None else question)
-        asked = self.caption_prompt if mode == 'caption' else question
-        return Conversation(self.grounder, pixels).ask(asked, **generation)
+            return ground_together(self.grounder, pixels, questions, phrases)
+        return ask_together(self.grounder, pixels, questions, generation)
 
     def converse(self, image: ImageLike) -> Conversation:
         """Begin a conversation about an image."""
         return Conversation(self.grounder, read_image(image, self.max_pixels))
-
-    def ground_phrases(self, image: Tensor, phrases: Sequence[str], question: str) -> GroundedAnswer:
-        """Referring segmentation: where each expression is in a uint8 image (3, H, W).
-
-        Each is read by the LMM as an answer of its own to ``question``, so that none depends on the others; the image
-        passes through the LMM once.
-        """
-        texts = check_phrases(phrases)
-        segments = [Segment(text, index, branch=index) for index, text in enumerate(texts)]
-        with self.grounder.lock, torch.inference_mode():
-            inputs = self.model.lmm.prepare(image, question, segments)
-            check_context(self.model.lmm, inputs)
-            (outputs,) = self.model.lmm([inputs])
-            grounded = self.grounder.ground(image, inputs, outputs, [Phrase(text, ()) for text in texts])
-        return GroundedAnswer(question, '', grounded, size_of(image))
 
 
 def lmm_options(
@@ -181,14 +171,6 @@ def lmm_options(
             raise UserError('load_in_4bit and load_in_8bit need bitsandbytes, which is not installed: pip install it')
         options['quantization'] = dict(load_in_4bit=load_in_4bit, load_in_8bit=load_in_8bit)
     return options
-
-
-def check_phrases(phrases: Sequence[str] | None) -> list[str]:
-    """The expressions without space around them."""
-    texts = [phrases] if isinstance(phrases, str) else list(phrases or ())
-    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-        raise UserError("mode 'phrases' needs phrases=[...], a list of expressions, none of them empty")
-    return [text.strip() for text in texts]
 
 
 def for_each(value: Any, count: int, *single: type) -> list[Any]:
