@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -10,9 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from flmm_plugin.apis.image_kinds import decode_text, is_url, to_picture
 from flmm_plugin.images import ImageError, open_image, to_rgb
 
-ImageLike = str | Path | NDArray[np.uint8] | Image.Image
+#: Arrays of any library that numpy reads, and file objects, are taken as well.
+ImageLike = str | Path | bytes | IO[bytes] | NDArray[Any] | Tensor | Image.Image
 
 #: Masks are made at the picture's own size: a phrase takes about 10 bytes a pixel.
 MAX_PIXELS = 40_000_000
@@ -25,31 +30,54 @@ def read_image(image: ImageLike, max_pixels: int = MAX_PIXELS) -> Tensor:
     It is read as data sets read theirs, see :mod:`flmm_plugin.images`.
 
     Args:
-        image: a path, an RGB array (H, W, 3) uint8 or a PIL image.
+        image: a path, a data URI or base64 text, the bytes of a file, a file object, a PIL image, or an array or
+            tensor, see :func:`~flmm_plugin.apis.image_kinds.to_picture`. Nothing is fetched from a URL.
 
     Raises:
         ImageError: not a picture, damaged, or larger than ``max_pixels``.
     """
-    if isinstance(image, (str, Path)):
-        return read_file(Path(image), max_pixels)
+    if isinstance(image, str):
+        content = None if is_url(image) else decode_text(image)
+        return read_file(image, max_pixels) if content is None else read_bytes(content, max_pixels)
+    if isinstance(image, os.PathLike):
+        return read_file(image, max_pixels)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return read_bytes(bytes(image), max_pixels)
     if isinstance(image, Image.Image):
-        check_size(image.width, image.height, max_pixels)
-        return to_tensor(np.asarray(to_rgb(image)))
-    if not isinstance(image, np.ndarray):
-        raise ImageError(f'an image is a path, an array or a PIL image, got {type(image).__name__}')
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ImageError(f'an image array must be (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}')
-    check_size(image.shape[1], image.shape[0], max_pixels)
-    return to_tensor(image)
+        try:
+            return read_picture(image, max_pixels)
+        except OSError as error:  # Pillow may read its file only now
+            raise ImageError(f'the image is damaged: {error}') from error
+    if hasattr(image, '__array__'):
+        return read_picture(to_picture(image), max_pixels)
+    if callable(getattr(image, 'read', None)):
+        content = image.read()
+        if not isinstance(content, bytes):
+            raise ImageError(
+                f'the file object of an image gives {type(content).__name__}: open it as bytes (mode "rb")'
+            )
+        return read_bytes(content, max_pixels)
+    raise ImageError(f'an image is a path, bytes, an array, a tensor or a PIL image, got {type(image).__name__}')
 
 
-def read_file(path: Path, max_pixels: int = MAX_PIXELS) -> Tensor:
+def read_file(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> Tensor:
     """:func:`read_image` of a file; its size is looked at before it is decoded."""
-    if not path.is_file():
-        raise ImageError(f'there is no image file {path}')
+    if not os.path.isfile(path):
+        remedy = ': a picture is not fetched from a URL, download it first' if is_url(str(path)) else ''
+        raise ImageError(f'there is no image file {str(path)[:200]}{remedy}')
     with open_image(path, str(path)) as file:
-        check_size(file.width, file.height, max_pixels, f'{path}: ')
-        return to_tensor(np.asarray(to_rgb(file)))
+        return read_picture(file, max_pixels, f'{path}: ')
+
+
+def read_bytes(content: bytes, max_pixels: int = MAX_PIXELS) -> Tensor:
+    """:func:`read_image` of what a file holds."""
+    with open_image(io.BytesIO(content), f'what was given as an image of {len(content)} bytes') as file:
+        return read_picture(file, max_pixels)
+
+
+def read_picture(image: Image.Image, max_pixels: int, where: str = '') -> Tensor:
+    check_size(image.width, image.height, max_pixels, where)
+    return to_tensor(np.asarray(to_rgb(image)))
 
 
 def check_size(width: int, height: int, max_pixels: int = MAX_PIXELS, where: str = '') -> None:

@@ -118,7 +118,7 @@ class FLMMInferencer:
         """Answer and ground, or ground what is given.
 
         Args:
-            image: a path, an RGB array (H, W, 3) uint8 or a PIL image; a list of them gives a list of results.
+            image: a path, bytes, an array, a PIL image, ... (:func:`read_image`); a list gives a list of results.
             question: for mode ``'chat'``; for mode ``'phrases'`` the question that the phrases answer. One for all
                 images or one for each.
             phrases: expressions to be grounded, each by itself; a list of lists for a list of images.

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import textwrap
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from flmm_plugin.apis import read_image
@@ -81,12 +87,6 @@ def test_a_missing_file() -> None:
         read_image('nowhere.png')
 
 
-@pytest.mark.parametrize('array', [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)])
-def test_arrays_must_be_rgb(array: np.ndarray) -> None:
-    with pytest.raises(ValueError, match='uint8 RGB'):
-        read_image(array)
-
-
 def test_other_things_are_named() -> None:
     with pytest.raises(ImageError, match='got list'):
         read_image([1, 2])  # type: ignore[arg-type]
@@ -100,3 +100,110 @@ def test_the_result_is_a_copy() -> None:
     tensor[:] = 7
     assert tensor.shape == (3, 4, 5) and array.max() == 0
     assert read_image(Image.fromarray(array)).shape == (3, 4, 5)
+
+
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, 'png')
+    return file.getvalue()
+
+
+COLORED = np.stack([RAMP, 255 - RAMP, RAMP // 2], axis=-1)
+PNG = png(Image.fromarray(COLORED))
+TEXT = base64.b64encode(PNG).decode()
+CHANNELS_FIRST = np.ascontiguousarray(COLORED.transpose(2, 0, 1))
+
+COLORED_KINDS: dict[str, Any] = {
+    'data URI': f'data:image/png;base64,{TEXT}',
+    'data URI in capitals, with a parameter': f'DATA:image/png;charset=utf-8;BASE64,{TEXT}',
+    'data URI on lines': 'data:image/png;base64,' + '\n'.join(textwrap.wrap(TEXT, 76)),
+    'escaped data URI': 'data:image/png;base64,' + quote(TEXT, safe=''),
+    'data URI in percents': 'data:image/png,' + quote(PNG),
+    'base64 alone': TEXT,
+    'bytes': PNG,
+    'bytearray': bytearray(PNG),
+    'memoryview': memoryview(PNG),
+    'file object': lambda: io.BytesIO(PNG),
+    'array': COLORED,
+    'array, channels first': CHANNELS_FIRST,
+    'view of an array': COLORED[:, ::-1][:, ::-1],
+    'opaque array': np.dstack([COLORED, np.full_like(RAMP, 255)]),
+    'fractions': COLORED / 255,
+    'fractions in float32': (COLORED / 255).astype(np.float32),
+    'levels as floats': COLORED.astype(np.float32),
+    'levels as int64': COLORED.astype(np.int64),
+    'levels of 16 bits': COLORED.astype(np.uint16) * 257,
+    'tensor': torch.from_numpy(CHANNELS_FIRST),
+    'tensor, channels last': torch.from_numpy(COLORED),
+    'tensor of fractions': torch.from_numpy(CHANNELS_FIRST / 255).float().requires_grad_(),
+}
+GREY_KINDS: dict[str, Any] = {
+    'array': RAMP,
+    'array with a channel': RAMP[..., None],
+    'tensor': torch.from_numpy(RAMP),
+    'tensor with a channel': torch.from_numpy(RAMP)[None],
+    '16 bits': RAMP.astype(np.uint16) * 257,
+    'fractions': RAMP / 255,
+    'half precision': torch.from_numpy(RAMP / 255).half(),
+    'PIL': Image.fromarray(RAMP),
+    '16-bit PIL': Image.fromarray(RAMP.astype(np.uint16) * 257),
+}
+
+
+@pytest.mark.parametrize('kind', COLORED_KINDS)
+def test_kinds_of_pictures(kind: str) -> None:
+    given = COLORED_KINDS[kind]
+    given = given() if callable(given) else given
+    np.testing.assert_array_equal(read_image(given).permute(1, 2, 0).numpy(), COLORED)
+
+
+@pytest.mark.parametrize('kind', GREY_KINDS)
+def test_kinds_of_grey_pictures(kind: str) -> None:
+    for channel in read_image(GREY_KINDS[kind]).numpy():
+        np.testing.assert_allclose(channel, RAMP, atol=0)
+
+
+def test_masks_and_transparent_arrays() -> None:
+    assert read_image(RAMP > 100).unique().tolist() == [0, 255]
+    assert read_image((RAMP > 100).astype(np.float32)).unique().tolist() == [0, 255]
+    clear = np.dstack([COLORED, np.zeros_like(RAMP)])
+    assert read_image(clear).unique().tolist() == [255]
+
+
+def test_an_open_file_stays_open(tmp_path: Path) -> None:
+    (tmp_path / 'picture.png').write_bytes(PNG)
+    with (tmp_path / 'picture.png').open('rb') as file:
+        assert read_image(file).shape == (3, 40, 60)
+        assert not file.closed
+    with (tmp_path / 'picture.png').open(encoding='latin-1') as file, pytest.raises(ImageError, match='mode "rb"'):
+        read_image(file)
+
+
+@pytest.mark.parametrize(
+    ('given', 'message'),
+    [
+        ('https://images.org/dog.jpg', 'no image file https://images.org/dog.jpg.*not fetched from a URL'),
+        ('file:///dog.jpg', 'not fetched from a URL'),
+        ('data:image/png;base64', 'no comma'),
+        ('data:image/png;base64,' + TEXT[:-3], 'base64 text is damaged'),
+        ('data:image/png;base64,' + TEXT[: len(TEXT) // 8 * 4], 'bytes is damaged'),
+        ('data:text/plain,hello', '5 bytes is not an image'),
+        ('x' * 5000 + '.png', 'no image file xxx'),
+        (b'hello', '5 bytes is not an image'),
+        (b'', '0 bytes is not an image'),
+        (np.zeros(5), 'this one 5'),
+        (np.zeros((2, 3, 20, 20), np.uint8), 'batch as a list'),
+        (torch.zeros(1, 3, 20, 20), 'batch as a list'),
+        (np.zeros((20, 20, 2), np.uint8), '1, 3 or 4 channels'),
+        (torch.randn(3, 20, 20), 'before it was normalised'),
+        (np.full((20, 20), np.nan), 'before it was normalised'),
+        (np.full((20, 20, 3), 300.0), 'between 300 and 300'),
+        (np.array([['a', 'b']]), 'has numbers'),
+        (np.zeros((0, 20, 3), np.uint8), 'shows nothing'),
+        (None, 'got NoneType'),
+        ({}, 'got dict'),
+    ],
+)
+def test_what_is_no_picture_is_said(given: Any, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        read_image(given)
