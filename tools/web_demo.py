@@ -19,6 +19,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--host', default='127.0.0.1', help='address to listen on')
     parser.add_argument('--port', type=int, default=7860, help='port to listen on')
     parser.add_argument('--max-upload-mb', type=int, default=20, help='largest file that is taken')
+    parser.add_argument('--examples', nargs='*', help='pictures to click on; three drawn scenes by default')
     add_model_arguments(parser)
     return parser.parse_args()
 
@@ -28,19 +29,14 @@ def main() -> None:
     with readable_errors():
         if importlib.util.find_spec('gradio') is None:
             raise UserError("the web page needs Gradio: pip install 'flmm_plugin[web]'")
-        import gradio as gr
+        from flmm_plugin.apis.web import build_page, launch_options
 
-        from flmm_plugin.apis.web import build_page
-
-        page = build_page(load_inferencer(args), max_new_tokens=args.max_new_tokens)
+        page = build_page(load_inferencer(args), max_new_tokens=args.max_new_tokens, examples=args.examples)
         page.launch(
             server_name=args.host,
             server_port=args.port,
             max_file_size=args.max_upload_mb * 2**20,
-            ssr_mode=False,
-            share=False,
-            # Gradio's own fonts would be fetched from the internet.
-            theme=gr.themes.Default(font=['system-ui', 'sans-serif'], font_mono=['monospace']),
+            **launch_options(),
         )
 
 

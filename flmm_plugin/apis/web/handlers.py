@@ -1,0 +1,134 @@
+"""What happens on the page."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from flmm_plugin.apis.conversation import Conversation
+from flmm_plugin.apis.inferencer import FLMMInferencer
+from flmm_plugin.apis.pictures import VIEWS, draw_answer
+from flmm_plugin.apis.results import GroundedAnswer
+from flmm_plugin.apis.web.answers import archive, highlighted, list_phrases, pieces, split_phrases
+from flmm_plugin.errors import UserError
+
+NO_IMAGE = 'upload an image first'
+
+
+@dataclass
+class Talk:
+    """What one visitor does: the conversation, what is on the page of it, and the one phrase that is looked at.
+
+    ``folder``: for the archive of masks; it goes with the talk.
+    """
+
+    conversation: Conversation
+    folder: tempfile.TemporaryDirectory[str]
+    messages: list[dict[str, str]] = field(default_factory=list)
+    answer: GroundedAnswer | None = None
+    only: int | None = None
+
+    def picture(self, view: str) -> np.ndarray:
+        """The image with what is looked at."""
+        if self.answer is None:
+            return self.conversation.image.permute(1, 2, 0).numpy()
+        return draw_answer(self.conversation.image, self.answer, view, self.only)
+
+
+class Handlers:
+    """``folder`` holds the archives of masks; ``examples``: pictures to click."""
+
+    def __init__(
+        self, inferencer: FLMMInferencer, folder: Path, max_new_tokens: int, examples: Sequence[Path] = ()
+    ) -> None:
+        self.inferencer, self.folder, self.max_new_tokens = inferencer, folder, max_new_tokens
+        self.examples = examples
+
+    def open(self, path: str | None) -> tuple[Any, ...]:
+        """Begin a conversation about an uploaded file."""
+        with page_errors(path):
+            if path is None:
+                raise UserError(NO_IMAGE)
+            talk = Talk(self.inferencer.converse(path), tempfile.TemporaryDirectory(dir=self.folder))
+        return talk, [], None, '', talk.picture(VIEWS[0]), no_masks()
+
+    def open_example(self, event: gr.SelectData) -> tuple[Any, ...]:
+        """Begin a conversation about the example that was clicked; what was uploaded before goes."""
+        return *self.open(str(self.examples[int(event.index)])), None
+
+    def close(self) -> tuple[Any, ...]:
+        return None, [], None, '', None, no_masks()
+
+    def ask(self, talk: Talk | None, question: str, view: str) -> Iterator[tuple[Any, ...]]:
+        """Stream the answer into the conversation, then show what it names."""
+        with page_errors():
+            if talk is None:
+                raise UserError(NO_IMAGE)
+            stream = talk.conversation.stream(question, max_new_tokens=self.max_new_tokens)
+            asked = [*talk.messages, dict(role='user', content=question)]
+            said = ''
+            try:
+                for piece in stream:
+                    said += piece
+                    yield talk, [*asked, dict(role='assistant', content=said)], *[gr.skip()] * 5
+            finally:
+                stream.close()  # the visitor may have gone
+        talk.messages = [*asked, dict(role='assistant', content=stream.result.answer)]
+        yield *self._show(talk, stream.result, view), ''
+
+    def find(self, talk: Talk | None, phrases: str, view: str) -> tuple[Any, ...]:
+        """Ground phrases that the visitor gives. The conversation knows nothing of them."""
+        with page_errors():
+            if talk is None:
+                raise UserError(NO_IMAGE)
+            image = talk.conversation.image
+            found = self.inferencer.ground_phrases(image, split_phrases(phrases), self.inferencer.caption_prompt)
+        return self._show(talk, found, view)
+
+    def _show(self, talk: Talk, answer: GroundedAnswer, view: str) -> tuple[Any, ...]:
+        talk.answer, talk.only = answer, None
+        masks = gr.DownloadButton(value=self._archive(talk, answer), interactive=bool(answer.grounded))
+        return talk, talk.messages, highlighted(answer), list_phrases(answer), talk.picture(view), masks
+
+    @staticmethod
+    def _archive(talk: Talk, answer: GroundedAnswer) -> str:
+        path = Path(talk.folder.name) / 'masks.zip'
+        path.write_bytes(archive(talk.conversation.image, answer))
+        return str(path)
+
+    def select(self, talk: Talk | None, view: str, event: gr.SelectData) -> tuple[Talk | None, Any]:
+        """Show the phrase that was clicked, alone; click it again to see all."""
+        if talk is None or talk.answer is None:
+            return talk, gr.skip()
+        chosen = pieces(talk.answer)[int(event.index)][1]
+        talk.only = None if chosen == talk.only else chosen
+        return talk, talk.picture(view)
+
+    def show_all(self, talk: Talk | None, view: str) -> tuple[Talk | None, Any]:
+        if talk is not None:
+            talk.only = None
+        return talk, self.draw(talk, view)
+
+    def draw(self, talk: Talk | None, view: str) -> Any:
+        return gr.skip() if talk is None else talk.picture(view)
+
+
+def no_masks() -> gr.DownloadButton:
+    return gr.DownloadButton(value=None, interactive=False)
+
+
+@contextmanager
+def page_errors(path: str | None = None) -> Iterator[None]:
+    """Show what a visitor can mend on the page; folders of the server are none of their business."""
+    try:
+        yield
+    except UserError as error:
+        message = str(error) if path is None else str(error).replace(path, Path(path).name)
+        raise gr.Error(message, print_exception=False) from error
