@@ -1,0 +1,56 @@
+"""What a process holds: file descriptors, threads, memory, temporary files."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+from flmm_plugin.benchmark.memory import resident
+from flmm_plugin.errors import UserError
+
+PROCESS = Path('/proc/self')
+
+
+@dataclass(frozen=True)
+class Counts:
+    """``memory`` in bytes, resident; ``files``: temporary ones."""
+
+    descriptors: int
+    threads: int
+    memory: int
+    files: int
+
+    @classmethod
+    def now(cls) -> Counts:
+        """Those of this process.
+
+        Raises:
+            UserError: the system does not tell.
+        """
+        if not (PROCESS / 'fd').is_dir():
+            raise UserError('descriptors and threads are counted in /proc, which this system does not have')
+        return cls(
+            descriptors=len(os.listdir(PROCESS / 'fd')),
+            threads=len(os.listdir(PROCESS / 'task')),
+            memory=resident('VmRSS'),
+            files=sum(path.is_file() for path in Path(tempfile.gettempdir()).rglob('*')),
+        )
+
+    def growth_to(self, later: Counts) -> dict[str, float]:
+        """What there is more of later: counts, but memory in percent."""
+        grown: dict[str, float] = {name: asdict(later)[name] - value for name, value in asdict(self).items()}
+        return {**grown, 'memory': 100 * grown['memory'] / self.memory}
+
+
+@contextmanager
+def own_temporary_files() -> Iterator[Path]:
+    """Inside the block, all temporary files of this process, Gradio's too, are made in a folder of their own."""
+    with tempfile.TemporaryDirectory(prefix='flmm_soak_', ignore_cleanup_errors=True) as folder:
+        names = dict.fromkeys(('TMPDIR', 'GRADIO_TEMP_DIR'), folder)
+        with patch.dict(os.environ, names), patch.object(tempfile, 'tempdir', folder):
+            yield Path(folder)

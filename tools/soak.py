@@ -1,0 +1,37 @@
+"""Chat, visit the page and train for a while, and see whether descriptors, threads, memory or files pile up.
+
+python tools/soak.py [--minutes 10] [--checkpoint CHECKPOINT --config CONFIG]     # the shipped tiny model by default
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from flmm_plugin.apis.arguments import add_model_arguments, load_inferencer
+from flmm_plugin.errors import readable_errors
+
+TRAINING = str(Path(__file__).resolve().parents[1] / 'configs/tiny/flmm_tiny_scenes.py')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--minutes', type=float, default=10, help='how long; the page forgets after a sixth of it')
+    parser.add_argument('--training', default=TRAINING, help='config of what is trained, on scenes')
+    add_model_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    with readable_errors():
+        from flmm_plugin.soak.run import grown, line, soak
+
+        rows = soak(load_inferencer(args), args.training, args.minutes * 60, lambda row: print(line(row), flush=True))
+    piled_up = grown(rows)
+    print(f'piled up: {piled_up}' if piled_up else 'nothing piled up')
+    raise SystemExit(bool(piled_up))
+
+
+if __name__ == '__main__':
+    main()
