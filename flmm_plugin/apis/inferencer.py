@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, overload
@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
+from flmm_plugin.apis.annotated import Annotated, Picture, annotate, in_batches
 from flmm_plugin.apis.cache_budget import MAX_CACHE_BYTES, CacheBudget
 from flmm_plugin.apis.conversation import Conversation
 from flmm_plugin.apis.grounding import MIN_ATTENTION, MIN_SCORE, Grounder
@@ -145,6 +146,33 @@ class FLMMInferencer:
         if mode == 'phrases':
             return ground_together(self.grounder, pixels, questions, phrases)
         return ask_together(self.grounder, pixels, questions, generation)
+
+    def annotate(
+        self,
+        images: Iterable[ImageLike],
+        question: str | None = None,
+        *,
+        phrases: Sequence[str] | None = None,
+        batch_size: int = BATCH_SIZE,
+        **generation: Any,
+    ) -> Iterator[Annotated]:
+        """Results of any number of images, in order, as they are made; a bad image gives one with an ``error``.
+
+        Args:
+            images: paths are their own names, other images are called by their number.
+            question: what is asked of each; what mode ``'caption'`` asks by default.
+            phrases: expressions to be grounded in each image, in place of an answer.
+            batch_size, generation: see :meth:`__call__`.
+        """
+        given = None if phrases is None else tuple(phrases)
+        asked = question or self.caption_prompt
+        pictures = (
+            Picture(str(image) if isinstance(image, (str, Path)) else str(index), image, asked, given)
+            for index, image in enumerate(images)
+        )
+        batches = in_batches(pictures, batch_size)
+        for results in annotate(self.grounder, batches, max_pixels=self.max_pixels, generation=generation):
+            yield from results
 
     def converse(self, image: ImageLike) -> Conversation:
         """Begin a conversation about an image."""

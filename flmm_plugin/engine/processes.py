@@ -1,10 +1,16 @@
-"""The process group of a distributed run on a machine without a GPU."""
+"""Process groups: of a distributed run on a machine without a GPU, and of processes that only share work."""
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
 import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import init_dist
 
 
 def join_cpu_processes(config: Config) -> None:
@@ -14,3 +20,31 @@ def join_cpu_processes(config: Config) -> None:
     """
     if config.launcher == 'pytorch' and get_device() == 'cpu' and not dist.is_initialized():
         dist.init_process_group('gloo')
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes of a run that only share its work."""
+
+    rank: int = 0
+    count: int = 1
+    #: The GPU of this process; None where there is none, or but one process.
+    device: str | None = None
+
+    @classmethod
+    def join(cls, launcher: str) -> Ranks:
+        """Join the group of torchrun or Slurm by gloo: nothing but waiting for each other goes through it."""
+        if launcher == 'none':
+            return cls()
+        if launcher == 'slurm':
+            init_dist('slurm', backend='gloo')
+        else:
+            dist.init_process_group('gloo')
+        gpus = torch.cuda.device_count()
+        device = f'cuda:{int(os.environ.get("LOCAL_RANK", 0)) % gpus}' if gpus else None
+        return cls(dist.get_rank(), dist.get_world_size(), device)
+
+    def wait(self) -> None:
+        """Until all processes are here, for days if need be."""
+        if self.count > 1:
+            dist.monitored_barrier(timeout=timedelta(days=30))

@@ -1,0 +1,43 @@
+"""Names whose masks are wanted: the same for all pictures, or some for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from flmm_plugin.annotation.sources import Source
+from flmm_plugin.errors import DataError
+
+
+def read_phrases(path: str, sources: Sequence[Source]) -> dict[str, tuple[str, ...]]:
+    """The names for each picture.
+
+    Args:
+        path: a text file with a name a line, for all pictures; or JSON, an object with a list of names a picture.
+
+    Raises:
+        DataError: names the file and the picture.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise DataError(f'there is no file of phrases {path}')
+    text = file.read_text('utf-8-sig')
+    if file.suffix != '.json':
+        names = tuple(line.strip() for line in text.splitlines() if line.strip())
+        if not names:
+            raise DataError(f'{path} has no name in it')
+        return {source.name: names for source in sources}
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise DataError(f'{path} is not JSON: {error}') from error
+    if not isinstance(content, dict):
+        raise DataError(f'{path} must be an object with a list of names for each picture')
+    found = {}
+    for source in sources:
+        own = content.get(source.name)
+        if not isinstance(own, list) or not own or not all(isinstance(name, str) and name.strip() for name in own):
+            raise DataError(f'{path} has no list of names, none of them empty, for the picture {source.name}')
+        found[source.name] = tuple(name.strip() for name in own)
+    return found

@@ -1,0 +1,130 @@
+"""Many pictures, one result each, whatever is wrong with some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flmm_plugin.apis.grounding import Grounder
+from flmm_plugin.apis.images import read_image
+from flmm_plugin.apis.results import GroundedAnswer
+from flmm_plugin.apis.together import ask_together, ground_together
+from flmm_plugin.errors import UserError
+
+READERS = 4
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to be annotated: ``image`` as :func:`read_image` takes it, or what gives that when it is called.
+
+    ``phrases``: expressions to be grounded, in place of an answer.
+    """
+
+    name: str
+    image: Any
+    question: str
+    phrases: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A picture's grounded answer, or what was wrong with the picture."""
+
+    name: str
+    answer: GroundedAnswer | None = None
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; ``error`` alone where there is no answer."""
+        found = dict(error=self.error) if self.answer is None else self.answer.to_dict()
+        return dict(file_name=self.name, **found)
+
+
+def annotate(
+    grounder: Grounder,
+    batches: Iterable[Sequence[Picture]],
+    *,
+    max_pixels: int,
+    generation: Mapping[str, Any] | None = None,
+) -> Iterator[list[Annotated]]:
+    """The results of each batch in order; the pictures of the next one are read while the model works.
+
+    What a picture gives depends on its batch in the last digits: equal batches give equal results to the bit.
+    """
+    coming = iter(batches)
+    with ThreadPoolExecutor(READERS) as readers:
+
+        def begin() -> tuple[Sequence[Picture], list[Any]] | None:
+            batch = next(coming, None)
+            return None if batch is None else (batch, [readers.submit(read_picture, one, max_pixels) for one in batch])
+
+        reading = begin()
+        while reading is not None:
+            batch, pixels = reading
+            reading = begin()
+            yield annotate_batch(grounder, batch, [one.result() for one in pixels], generation or {})
+
+
+def in_batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of ``size`` items, the last one shorter."""
+    source = iter(items)
+    return iter(lambda: list(islice(source, size)), [])
+
+
+def read_picture(picture: Picture, max_pixels: int) -> Tensor | str:
+    """The pixels (3, H, W), or what is wrong with them."""
+    try:
+        return read_image(picture.image() if callable(picture.image) else picture.image, max_pixels)
+    except (UserError, OSError) as error:
+        return str(error)
+
+
+def annotate_batch(
+    grounder: Grounder, pictures: Sequence[Picture], pixels: Sequence[Tensor | str], generation: Mapping[str, Any]
+) -> list[Annotated]:
+    """A result a picture; where something is wrong with one of them, the others are not touched by it."""
+    readable = [index for index, read in enumerate(pixels) if isinstance(read, Tensor)]
+    results = {index: Annotated(pictures[index].name, error=str(read)) for index, read in enumerate(pixels)}
+    for found in attempt(
+        lambda indices: run(grounder, [(pictures[i], pixels[i]) for i in indices], generation), readable
+    ):
+        for index, answer in found.items():
+            name = pictures[index].name
+            failed = isinstance(answer, Exception)
+            results[index] = Annotated(name, error=str(answer)) if failed else Annotated(name, answer)
+    return [results[index] for index in range(len(pictures))]
+
+
+def attempt(work: Callable[[list[int]], list[GroundedAnswer]], indices: list[int]) -> Iterator[dict[int, Any]]:
+    """Results by index; halves of what is too much for the memory, or holds a picture that cannot be answered."""
+    if not indices:
+        return
+    try:
+        yield dict(zip(indices, work(indices), strict=True))
+    except (UserError, torch.OutOfMemoryError) as error:
+        if len(indices) == 1:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            yield {indices[0]: error}
+            return
+        torch.cuda.empty_cache()
+        middle = len(indices) // 2
+        yield from attempt(work, indices[:middle])
+        yield from attempt(work, indices[middle:])
+
+
+def run(
+    grounder: Grounder, batch: Sequence[tuple[Picture, Any]], generation: Mapping[str, Any]
+) -> list[GroundedAnswer]:
+    images, questions = [pixels for _, pixels in batch], [picture.question for picture, _ in batch]
+    phrases = [picture.phrases for picture, _ in batch]
+    if phrases[0] is None:
+        return ask_together(grounder, images, questions, generation)
+    return ground_together(grounder, images, questions, [own or () for own in phrases])

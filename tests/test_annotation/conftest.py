@@ -1,0 +1,64 @@
+"""Pictures, the trained tiny model, and the tool as a user runs it."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from flmm_plugin.apis import FLMMInferencer
+from tests.tiny_checkpoint import draw_scene
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope='session')
+def ask() -> FLMMInferencer:
+    return FLMMInferencer.from_pretrained('flmm_plugin::tiny_flmm', 'cpu', extractor=dict(type='RulePhrases'))
+
+
+@pytest.fixture(scope='session')
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 12 scenes, two of them in a folder of its own."""
+    folder = tmp_path_factory.mktemp('pictures')
+    (folder / 'more').mkdir()
+    for index in range(12):
+        Image.fromarray(draw_scene(index)).save(folder / ('more' if index > 9 else '.') / f'{index:02d}.png')
+    return folder
+
+
+def command(*words: str | Path) -> list[str]:
+    return [
+        *(sys.executable, str(ROOT / 'tools/annotate.py'), *map(str, words)),
+        *('--extractor', 'rules', '--device', 'cpu', '--batch-size', '4'),
+    ]
+
+
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Runs the tool in this process: starting Python and torch anew takes longer than everything it does."""
+
+    def run(*words: str | Path) -> Done:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, 'argv', command(*words)[1:])
+        code = 0
+        try:
+            runpy.run_path(sys.argv[0], run_name='__main__')
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
+        printed = capsys.readouterr()
+        return Done(code, printed.out, printed.err)
+
+    return run

@@ -1,0 +1,93 @@
+"""Grounded captions of many pictures, or masks of given names in them: a line of JSON for each, and exports of it.
+
+python tools/annotate.py IMAGES --out DIR [--config CONFIG --checkpoint CHECKPOINT]
+python tools/annotate.py IMAGES --out DIR --phrases-file names.txt --export coco
+
+IMAGES: a folder, a glob in quotes, a text file of paths, a COCO JSON, or webdataset tars. The same command goes on
+where a run was stopped. Without --checkpoint a tiny model annotates that knows nothing but scenes of coloured shapes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from flmm_plugin.annotation.export import EXPORTERS, export
+from flmm_plugin.annotation.names import read_phrases
+from flmm_plugin.annotation.run import Claims, Summary, run
+from flmm_plugin.annotation.settings import describe_run
+from flmm_plugin.annotation.sources import Source, find_pictures
+from flmm_plugin.annotation.store import Store
+from flmm_plugin.apis.annotated import Picture
+from flmm_plugin.apis.arguments import add_model_arguments, load_inferencer
+from flmm_plugin.engine.config import set_local_rank
+from flmm_plugin.engine.processes import Ranks
+from flmm_plugin.errors import readable_errors
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('images', help='folder, glob, .txt, COCO .json or .tar')
+    parser.add_argument('--out', type=Path, required=True, help='folder of the results')
+    parser.add_argument('--image-root', help='what paths of a .txt or .json are relative to')
+    parser.add_argument('--question', help='what is asked of each picture; a caption by default')
+    parser.add_argument('--phrases-file', help='ground these instead: a name a line, or JSON {picture: [names]}')
+    parser.add_argument('--batch-size', type=int, default=8, help='pictures that are answered together')
+    parser.add_argument('--export', nargs='+', choices=sorted(EXPORTERS), default=[], help='write these as well')
+    parser.add_argument('--strict', action='store_true', help='exit with 1 if any picture had an error')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    add_model_arguments(parser)
+    args = parser.parse_args()
+    set_local_rank(args)
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    with readable_errors():
+        sources = find_pictures(args.images, args.image_root)
+        names = None if args.phrases_file is None else read_phrases(args.phrases_file, sources)
+        ranks = Ranks.join(args.launcher)
+        if args.device is None and ranks.device is not None:
+            args.device = ranks.device
+        ask = load_inferencer(args)
+        question = args.question or ask.caption_prompt
+        store = Store(args.out, describe_run(ask, args, question, names), ranks.rank)
+        claims = Claims(args.out / 'claims')
+        if ranks.rank == 0:
+            claims.clear()
+        ranks.wait()
+
+        def to_picture(source: Source) -> Picture:
+            return Picture(source.name, source.open, question, None if names is None else names[source.name])
+
+        with tqdm(total=len(sources), unit='picture', disable=not sys.stderr.isatty() or ranks.rank > 0) as bar:
+            bar.update(len(store.done()))
+            run(
+                ask,
+                sources,
+                to_picture,
+                store,
+                batch_size=args.batch_size,
+                generation=dict(max_new_tokens=args.max_new_tokens),
+                claim=claims if ranks.count > 1 else lambda batch: True,
+                progress=bar.update,
+            )
+        ranks.wait()
+        if ranks.rank > 0:
+            return
+        claims.clear()
+        summary = Summary.of(store)
+        print(f'{summary} -> {args.out}')
+        for kind in args.export:
+            print(f'{kind}: {export(kind, store, sources, args.out / kind)}')
+    if args.strict and summary.errors:
+        sys.exit(1)
+
+
+if __name__ == '__main__':
+    main()
