@@ -94,7 +94,7 @@ def main() -> None:
     loader = DataLoader(scenes, args.batch, num_workers=1, collate_fn=list, prefetch_factor=8)
     fit(
         loss,
-        iter(loader),
+        lambda _: iter(loader),
         refiner.named_parameters(),
         lr=args.lr,
         steps=args.steps,

@@ -1,4 +1,4 @@
-"""What the tiny LMM is trained on: pictures of scenes and what is said of them. No mask, no position.
+"""What the tiny LMMs are trained on: pictures of scenes and what is said of them. No mask, no position.
 
 Shape shorthand: B pictures, N tokens of the longest text, V words of the vocabulary.
 """
@@ -6,100 +6,114 @@ Shape shorthand: B pictures, N tokens of the longest text, V words of the vocabu
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
-from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerBase
+from transformers import ProcessorMixin
 
 from flmm_plugin.datasets.scenes import language, render, sample_scene
-from flmm_plugin.datasets.scenes.world import COLORS, IMAGE_SIZE, SHAPES, SIZES, STUFF
-from flmm_plugin.resampling import resize_bicubic
-from flmm_plugin.tiny.lmm import SIDE, SIZE, normalize
+from flmm_plugin.datasets.scenes.questions import questions
+from flmm_plugin.tiny.family import TinyFamily
 
-SMALL = 96  # pixels of the canvas of a picture of one thing
-QUESTIONS = 3
+QUESTIONS = 10
 HELD_OUT = 10**6  # index of the first scene that training never reaches
-KINDS = {
-    'color': set(COLORS),
-    'shape': {*SHAPES, *map(language.plural, SHAPES)},
-    'size': set(SIZES),
-    'stuff': set(STUFF),
-}
 
 
-def to_pixels(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An RGB scene (H, W, 3) at the LMM's resolution, resized as grounding does; (3, h, w)."""
-    side = round(image.shape[0] * SIZE / IMAGE_SIZE)
-    return resize_bicubic(torch.from_numpy(image).permute(2, 0, 1), (side, side)).numpy()
+@dataclass(frozen=True)
+class Frame:
+    """The chat template around a picture and a question."""
+
+    before: list[int]
+    after: list[int]
+    tail: str
+    image_token: int
+
+    @classmethod
+    def of(cls, processor: ProcessorMixin) -> Frame:
+        question, tokenizer = 'what', processor.tokenizer
+        content = [{'type': 'image'}, {'type': 'text', 'text': question}]
+        rendered = processor.apply_chat_template([{'role': 'user', 'content': content}], add_generation_prompt=True)
+        before, rest = rendered.split(processor.image_token)
+        after, tail = rest.split(question)
+        start, end = (tokenizer(part, add_special_tokens=False)['input_ids'] for part in (before, after))
+        return cls(start, end, tail, tokenizer.convert_tokens_to_ids(processor.image_token))
+
+    def prefix(self, num_tokens: int) -> Tensor:
+        """Token ids up to the question, the picture being ``num_tokens``."""
+        return torch.tensor([*self.before, *[self.image_token] * num_tokens, *self.after])
 
 
 class Conversations(IterableDataset):
     """Endless scenes, each drawn from (seed, index), with a caption, a list of expressions and questions.
 
     Args:
+        batch: so many scenes in a row have the same size.
+        start: index of the first scene.
         small: small pictures of one thing.
         words_only: the words of the caption in place of conversations.
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, seed: int, *, small: bool = False, words_only: bool = False
+        self,
+        family: TinyFamily,
+        processor: ProcessorMixin,
+        seed: int,
+        *,
+        batch: int = 16,
+        start: int = 0,
+        small: bool = False,
+        words_only: bool = False,
     ) -> None:
-        self.tokenizer, self.seed, self.small, self.words_only = tokenizer, seed, small, words_only
+        self.family, self.processor, self.frame = family, processor, Frame.of(processor)
+        self.seed, self.batch, self.start, self.small, self.words_only = seed, batch, start, small, words_only
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         worker = get_worker_info()
         index, step = (worker.id, worker.num_workers) if worker else (0, 1)
         while True:
-            yield self.sample(index)
+            yield self.sample(self.start + index)
             index += step
 
     def ids(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)['input_ids']
+        return self.processor.tokenizer(text, add_special_tokens=False)['input_ids']
 
     def sample(self, index: int) -> dict[str, Any]:
         rng = np.random.default_rng([self.seed, index])
-        scene = sample_scene(rng, SMALL, 1) if self.small else sample_scene(rng)
-        image = to_pixels(render(scene)[0])
+        scene = sample_scene(rng, self.family.small, 1) if self.small else sample_scene(rng, self._canvas(index))
+        picture = render(scene)[0]
         caption = ' '.join(span.text for span in language.narrative(scene))
         if self.words_only:
-            return {'image': image, 'words': self.ids(caption)}
-        asked = [(language.DESCRIBE, caption), (language.LIST, language.listing(scene, rng))]
-        asked += language.questions(scene, rng, QUESTIONS)
-        blocks = [(self.ids(f'{q} ASSISTANT:'), [*self.ids(a), self.tokenizer.eos_token_id]) for q, a in asked]
-        return {'image': image, 'blocks': blocks}
+            return {'picture': picture, 'words': self.ids(caption)}
+        asked = [('caption', language.DESCRIBE, caption), ('list', language.LIST, language.listing(scene, rng))]
+        asked += questions(scene, rng, QUESTIONS)
+        end = self.processor.tokenizer.eos_token_id
+        blocks = [(self.ids(q + self.frame.tail), [*self.ids(a), end]) for _, q, a in asked]
+        return {'picture': picture, 'blocks': blocks, 'kinds': [kind for kind, _, _ in asked]}
 
+    def _canvas(self, index: int) -> tuple[int, int]:
+        sizes = self.family.canvases
+        return sizes[np.random.default_rng([self.seed, index // self.batch, 1]).integers(len(sizes))]
 
-def stack_images(batch: list[dict[str, Any]]) -> Tensor:
-    return torch.from_numpy(np.stack([sample['image'] for sample in batch]))
+    def bag_of_words(self, batch: list[dict[str, Any]]) -> tuple[dict[str, Tensor], Tensor]:
+        """Pictures, and which words their captions hold, (B, V)."""
+        bags = torch.zeros(len(batch), len(self.processor.tokenizer))
+        for row, sample in enumerate(batch):
+            bags[row, sample['words']] = 1
+        return self._pixels(batch), bags
 
+    def share_image(self, batch: list[dict[str, Any]]) -> dict[str, Any]:
+        """Collate conversations: each sees the image's prefix and itself, and its positions follow the prefix.
 
-def bag_of_words(batch: list[dict[str, Any]], words: int) -> tuple[Tensor, Tensor]:
-    """Pictures, normalised, and which words their captions hold, (B, words)."""
-    bags = torch.zeros(len(batch), words)
-    for row, sample in enumerate(batch):
-        bags[row, sample['words']] = 1
-    return normalize(stack_images(batch)), bags
-
-
-def image_prefix(tokenizer: PreTrainedTokenizerBase) -> Tensor:
-    """Token ids of the chat template up to the end of the image."""
-    ids = tokenizer('<s> USER: <image>', add_special_tokens=False)['input_ids']
-    return torch.tensor(ids[:-1] + ids[-1:] * SIDE * SIDE)
-
-
-class ShareImage:
-    """Collates conversations: each sees the image's prefix and itself, and its positions follow the prefix."""
-
-    def __init__(self, prefix: int, pad: int) -> None:
-        self.prefix, self.pad = prefix, pad
-
-    def __call__(self, batch: list[dict[str, Any]]) -> dict[str, Tensor]:
+        Returns:
+            ``pixels`` of the family, ``prefix`` ids, and (B, N) each: ``ids``, ``labels`` (the next token of an answer,
+            -100 elsewhere), ``places`` after the prefix, ``block`` (which conversation, -1 for padding).
+        """
         shape = (len(batch), max(sum(len(q) + len(a) for q, a in sample['blocks']) for sample in batch))
-        ids, labels = torch.full(shape, self.pad), torch.full(shape, -100)
+        ids, labels = torch.full(shape, self.processor.tokenizer.pad_token_id), torch.full(shape, -100)
         block, places = torch.full(shape, -1), torch.zeros(shape, dtype=torch.long)
         for row, sample in enumerate(batch):
             at = 0
@@ -108,54 +122,40 @@ class ShareImage:
                 here = slice(at, at + len(tokens))
                 ids[row, here] = torch.tensor(tokens)
                 block[row, here] = number
-                places[row, here] = torch.arange(len(tokens)) + self.prefix
-                labels[row, at + len(question) - 1 : at + len(tokens) - 1] = torch.tensor(answer)  # the next token
+                places[row, here] = torch.arange(len(tokens))
+                labels[row, at + len(question) - 1 : at + len(tokens) - 1] = torch.tensor(answer)
                 at += len(tokens)
-        mask = self._mask(block)
-        return dict(images=stack_images(batch), ids=ids, mask=mask, places=places, labels=labels, block=block)
+        pixels = self._pixels(batch)
+        prefix = self.frame.prefix(self.family.num_tokens(pixels))
+        return dict(pixels=pixels, prefix=prefix, ids=ids, labels=labels, places=places, block=block)
 
-    def _mask(self, block: Tensor) -> Tensor:
-        """Who sees whom, (B, 1, prefix + N, prefix + N) bool."""
-        start, size = self.prefix, self.prefix + block.shape[1]
-        mask = torch.ones(size, size, dtype=torch.bool).tril().repeat(len(block), 1, 1, 1)
-        mask[:, 0, start:, start:] &= block[:, :, None] == block[:, None]
-        return mask
+    def _pixels(self, batch: list[dict[str, Any]]) -> dict[str, Tensor]:
+        return self.family.pixels(self.processor, [sample['picture'] for sample in batch])
 
 
-def answer_logits(model: LlavaForConditionalGeneration, prefix: Tensor, batch: dict[str, Tensor]) -> Tensor:
+def answer_logits(family: TinyFamily, model: Any, batch: dict[str, Any]) -> Tensor:
     """Next-word logits of all text tokens, (B, N, V)."""
-    core, count = model.model, len(batch['ids'])
-    features = core.vision_tower(normalize(batch['images'])).last_hidden_state[:, 1:]
-    embed = core.get_input_embeddings()
-    before = embed(prefix[prefix != model.config.image_token_index]).expand(count, -1, -1)
-    hidden = core.language_model(
-        inputs_embeds=torch.cat([before, core.multi_modal_projector(features), embed(batch['ids'])], 1),
-        attention_mask=torch.zeros(batch['mask'].shape).masked_fill_(~batch['mask'], torch.finfo(torch.float32).min),
-        position_ids=torch.cat([torch.arange(len(prefix)).expand(count, -1), batch['places']], 1),
+    prefix, ids, places = batch['prefix'], batch['ids'], batch['places']
+    image = family.image_tokens(model, batch['pixels'])
+    (shown,) = (prefix == model.config.image_token_id).nonzero(as_tuple=True)
+    embed = model.get_input_embeddings()
+    before, after = embed(prefix[: shown[0]]), embed(prefix[shown[-1] + 1 :])
+    around = [part.expand(len(ids), -1, -1) for part in (before, after)]
+    first = family.positions(model, prefix, batch['pixels'])
+    start = first.max() + 1
+    rows = first[..., None, :].expand(*first.shape[:-1], len(ids), -1)
+    hidden = model.model.language_model(
+        inputs_embeds=torch.cat([around[0], image, around[1], embed(ids)], 1),
+        attention_mask=_shared_mask(batch['block'], len(prefix)),
+        position_ids=torch.cat([rows, (start + places).expand(*first.shape[:-1], -1, -1)], -1),
         use_cache=False,
     ).last_hidden_state
     return model.lm_head(hidden[:, len(prefix) :])
 
 
-@torch.no_grad()
-def teacher_forced_accuracy(
-    model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerBase, seed: int, num: int
-) -> dict[str, float]:
-    """Accuracy of the next word over ``num`` held-out scenes: captions by kind of word, and answers to questions."""
-    prefix = image_prefix(tokenizer)
-    collate = ShareImage(len(prefix), tokenizer.pad_token_id)
-    scenes = Conversations(tokenizer, seed)
-    words = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-    hits: dict[str, list[bool]] = {kind: [] for kind in (*KINDS, 'caption', 'answers')}
-    for start in range(0, num, 50):
-        batch = collate([scenes.sample(HELD_OUT + index) for index in range(start, min(start + 50, num))])
-        right = answer_logits(model, prefix, batch).argmax(-1) == batch['labels']
-        for label, block, ok in zip(
-            *(batch[key].flatten().tolist() for key in ('labels', 'block')), right.flatten().tolist(), strict=True
-        ):
-            if label >= 0 and block > 1:
-                hits['answers'].append(ok)
-            if label >= 0 and block == 0:
-                for kind in ('caption', *(kind for kind, members in KINDS.items() if words[label] in members)):
-                    hits[kind].append(ok)
-    return {kind: round(float(np.mean(values)), 4) for kind, values in hits.items()}
+def _shared_mask(block: Tensor, prefix: int) -> Tensor:
+    """Who sees whom, (B, 1, prefix + N, prefix + N), as numbers to add."""
+    size = prefix + block.shape[1]
+    mask = torch.ones(size, size, dtype=torch.bool).tril().repeat(len(block), 1, 1, 1)
+    mask[:, 0, prefix:, prefix:] &= block[:, :, None] == block[:, None]
+    return torch.zeros(mask.shape).masked_fill_(~mask, torch.finfo(torch.float32).min)

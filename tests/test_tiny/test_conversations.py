@@ -1,75 +1,106 @@
-"""The tiny LMM's training sees what an ordinary forward pass of the model sees."""
+"""The tiny LMMs' training sees what an ordinary forward pass of the model sees."""
 
+import numpy as np
 import pytest
 import torch
-
-from flmm_plugin.tiny.conversations import (
-    Conversations,
-    ShareImage,
-    answer_logits,
-    bag_of_words,
-    image_prefix,
-    stack_images,
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
+    Qwen2_5_VisionRotaryEmbedding,
+    apply_rotary_pos_emb_vision,
 )
-from flmm_plugin.tiny.lmm import SIDE, WordReader, build_model, build_processor, init_vision, normalize
+
+from flmm_plugin.tiny.conversations import Conversations, Frame, answer_logits
+from flmm_plugin.tiny.families import FAMILIES
+from flmm_plugin.tiny.family import TinyFamily
+from flmm_plugin.tiny.qwen import look_around
+from flmm_plugin.tiny.word_reader import WordReader
+
+
+@pytest.fixture(scope='module', params=FAMILIES)
+def family(request) -> TinyFamily:
+    return FAMILIES[request.param]
 
 
 @pytest.fixture(scope='module')
-def processor():
-    return build_processor()
+def processor(family):
+    return family.build_processor()
 
 
 @pytest.fixture(scope='module')
-def model(processor):
+def model(family, processor):
     torch.manual_seed(0)
-    return build_model(processor, width=32, vision_layers=2, text_layers=2).eval()
+    return family.build_model(processor, width=32, layers=2).eval()
 
 
-def test_sharing_the_image_changes_no_logit(processor, model):
-    tokenizer = processor.tokenizer
-    prefix, scenes = image_prefix(tokenizer), Conversations(tokenizer, seed=0)
-    samples = [scenes.sample(5), scenes.sample(6)]
-    batch = ShareImage(len(prefix), tokenizer.pad_token_id)(samples)
-    with torch.no_grad():
-        shared = answer_logits(model, prefix, batch)
-        for row, sample in enumerate(samples):
-            at = 0
-            for question, answer in sample['blocks']:
-                ids = torch.tensor([prefix.tolist() + question + answer])
-                pixels = normalize(torch.from_numpy(sample['image'])[None])
-                alone = model(input_ids=ids, pixel_values=pixels).logits[0, len(prefix) :]
-                torch.testing.assert_close(shared[row, at : at + len(alone)], alone, atol=1e-5, rtol=1e-5)
-                at += len(alone)
+def scenes(family, processor, **options) -> Conversations:
+    return Conversations(family, processor, 1, batch=2, **options)
 
 
-def test_labels_are_the_next_words_of_the_answers(processor):
-    tokenizer = processor.tokenizer
-    sample = Conversations(tokenizer, seed=0).sample(1)
-    batch = ShareImage(10, tokenizer.pad_token_id)([sample])
+def test_sharing_the_image_changes_no_logit(family, processor, model):
+    data = scenes(family, processor)
+    for first in (4, 6):
+        samples = [data.sample(first), data.sample(first + 1)]
+        batch = data.share_image(samples)
+        prefix = batch['prefix']
+        with torch.no_grad():
+            shared = answer_logits(family, model, batch)
+            for row, sample in enumerate(samples):
+                at, pixels = 0, family.pixels(processor, [sample['picture']])
+                for question, answer in sample['blocks'][:4]:
+                    ids = torch.tensor([prefix.tolist() + question + answer])
+                    alone = model(input_ids=ids, attention_mask=torch.ones_like(ids), **pixels).logits[0, len(prefix) :]
+                    torch.testing.assert_close(shared[row, at : at + len(alone)], alone, atol=1e-5, rtol=1e-5)
+                    at += len(alone)
+
+
+def test_labels_are_the_next_words_of_the_answers(family, processor):
+    data = scenes(family, processor)
+    sample = data.sample(1)
+    batch = data.share_image([sample])
     answers = [token for _, answer in sample['blocks'] for token in answer]
     assert batch['labels'][batch['labels'] >= 0].tolist() == answers
 
 
-def test_training_text_is_the_chat_template_that_grounding_uses(processor):
-    question, answer = 'Describe the image.', 'the sky is above the grass .'
+def test_training_text_is_what_the_processor_makes_of_a_question(family, processor):
+    question, picture = 'Describe the image.', scenes(family, processor).sample(0)['picture']
     content = [{'type': 'image'}, {'type': 'text', 'text': question}]
     rendered = processor.apply_chat_template([{'role': 'user', 'content': content}], add_generation_prompt=True)
-    tokenizer = processor.tokenizer
-    ids = tokenizer(rendered, add_special_tokens=False)['input_ids']
-    prefix = image_prefix(tokenizer).tolist()
-    image = tokenizer.convert_tokens_to_ids('<image>')
-    expanded = [token for token in ids for _ in range(SIDE * SIDE if token == image else 1)]
-    assert expanded == prefix + Conversations(tokenizer, 0).ids(f'{question} ASSISTANT:')
-    assert tokenizer.unk_token_id not in tokenizer(answer, add_special_tokens=False)['input_ids']
+    small = np.array(picture[:112, :112]) if family is FAMILIES['llava'] else picture  # LLaVA's has a fixed size
+    made = processor(images=[small], text=[rendered], return_tensors='pt', add_special_tokens=False)
+    frame = Frame.of(processor)
+    count = family.num_tokens(made)
+    asked = processor.tokenizer(question + frame.tail, add_special_tokens=False)['input_ids']
+    assert made['input_ids'][0].tolist() == frame.prefix(count).tolist() + asked
+    assert processor.tokenizer.unk_token_id not in asked
 
 
-def test_vision_stage_reads_pictures_of_both_sizes(processor, model):
-    tokenizer = processor.tokenizer
-    small = [Conversations(tokenizer, 1, small=True, words_only=True).sample(i) for i in range(3)]
-    full = [Conversations(tokenizer, 1, words_only=True).sample(i) for i in range(3)]
-    init_vision(model.model.vision_tower, stack_images(full))
-    reader = WordReader(model.model.vision_tower, len(tokenizer))
-    for batch in (small, full):
-        pixels, words = bag_of_words(batch, len(tokenizer))
-        assert reader(pixels).shape == words.shape == (3, len(tokenizer))
-        assert words.sum(1).tolist() == [len(set(sample['words'])) for sample in batch]
+def test_scenes_of_a_batch_have_one_size_and_batches_have_several(family, processor):
+    data = scenes(family, processor)
+    sizes = [data.sample(index)['picture'].shape[:2] for index in range(40)]
+    assert sizes[::2] == sizes[1::2]
+    assert set(sizes) == set(family.canvases)
+
+
+def test_vision_stage_reads_pictures_of_both_sizes(family, processor, model):
+    for options in ({'small': True}, {}):
+        data = scenes(family, processor, words_only=True, **options)
+        samples = [data.sample(index) for index in range(2)]
+        pixels, words = data.bag_of_words(samples)
+        family.init_tower(family.tower(model), pixels)
+        reader = WordReader(family, model, len(processor.tokenizer))
+        assert reader(pixels).shape == words.shape == (2, len(processor.tokenizer))
+        assert words.sum(1).tolist() == [len(set(sample['words'])) for sample in samples]
+
+
+def test_heads_of_a_new_qwen_tower_look_in_four_directions():
+    side, heads = 14, 4
+    bias = torch.zeros(3 * 128)
+    look_around(bias, heads, reach=2.0)
+    turn = Qwen2_5_VisionRotaryEmbedding(16)(side)
+    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing='ij')
+    angles = torch.cat([turn[rows.flatten()], turn[columns.flatten()]], 1).repeat(1, 2)
+    query, key, _ = bias.view(3, heads, 1, 32).expand(-1, -1, side * side, -1)
+    query, key = apply_rotary_pos_emb_vision(
+        query.transpose(0, 1)[None], key.transpose(0, 1)[None], angles.cos(), angles.sin()
+    )
+    most = torch.einsum('bqhd,bkhd->hqk', query, key)[:, 7 * side + 7].argmax(1)
+    assert [(int(at) // side - 7, int(at) % side - 7) for at in most] == [(-2, 0), (2, 0), (0, -2), (0, 2)]

@@ -37,7 +37,7 @@ def test_a_few_steps_lower_the_loss():
         return torch.stack([segmentation_loss(*found, truth) for found, (_, truth, _) in pairs]).mean()
 
     before = loss(batch).item()
-    fit(loss, iter([batch] * 30), refiner.named_parameters(), lr=3e-3, steps=30, log='test')
+    fit(loss, lambda step: iter([batch] * 30), refiner.named_parameters(), lr=3e-3, steps=30, log='test')
     assert loss(batch).item() < before - 0.05
 
 

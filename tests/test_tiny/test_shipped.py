@@ -12,8 +12,9 @@ from flmm_plugin.assets import resolve
 from flmm_plugin.datasets.scenes import render, sample_scene
 from flmm_plugin.datasets.scenes.language import DESCRIBE
 from flmm_plugin.models.lmms import LlavaLMM
-from flmm_plugin.tiny.conversations import teacher_forced_accuracy
-from flmm_plugin.tiny.lmm import SIZE
+from flmm_plugin.tiny.accuracy import measure_accuracy
+from flmm_plugin.tiny.families import FAMILIES
+from flmm_plugin.tiny.llava import SIZE
 
 LMM = 'flmm_plugin::tiny_llava'
 
@@ -30,8 +31,8 @@ def test_shipped_weights_are_small():
 
 
 def test_lmm_describes_scenes_it_has_not_seen(bare):
-    tokenizer = AutoProcessor.from_pretrained(resolve(LMM)).tokenizer
-    accuracy = teacher_forced_accuracy(bare, tokenizer, seed=2024, num=50)
+    processor = AutoProcessor.from_pretrained(resolve(LMM))
+    accuracy = measure_accuracy(FAMILIES['llava'], bare, processor, seed=2024, num=50)['words']
     assert accuracy['color'] > 0.92 and accuracy['shape'] > 0.92 and accuracy['stuff'] > 0.98
 
 

@@ -1,13 +1,12 @@
-"""What can be said of a scene: narratives, referring expressions, questions with answers. No coordinates."""
+"""What can be said of a scene: narratives and referring expressions. No coordinates."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from flmm_plugin.datasets.scenes.world import COLORS, SHAPES, SIZES, STUFF, Scene, Thing, groups, neighbours, relation
+from flmm_plugin.datasets.scenes.world import COLORS, SHAPES, SIZES, STUFF, Scene, Thing, groups, relation
 
 COUNTS = ('no', 'one', 'two', 'three', 'four')
 DESCRIBE = 'Describe the image.'
@@ -41,7 +40,7 @@ def narrative(scene: Scene) -> list[Span]:
         many = len(group) > 1
         if place == 0 and len(members) == 1:
             spans.append(Span('there are' if many else 'there is'))
-        spans.append(Span(_noun_phrase(first, len(group)), things=group))
+        spans.append(Span(noun_phrase(first, len(group)), things=group))
         if place + 1 < len(members):
             following = scene.things[members[place + 1][0]]
             verb = 'are' if many else 'is'
@@ -50,7 +49,8 @@ def narrative(scene: Scene) -> list[Span]:
     return spans
 
 
-def _noun_phrase(thing: Thing, count: int = 1) -> str:
+def noun_phrase(thing: Thing, count: int = 1) -> str:
+    """ "a small red star", "two small red stars"."""
     noun = thing.shape if count == 1 else plural(thing.shape)
     return f'{"a" if count == 1 else COUNTS[count]} {thing.size} {thing.color} {noun}'
 
@@ -97,68 +97,6 @@ def listing(scene: Scene, rng: np.random.Generator) -> str:
     found = [expressions(scene, index) for index in range(len(scene.things))]
     chosen = [options[rng.integers(len(options))] for options in found if options]
     return ' '.join(f'{chosen[i]} .' for i in rng.permutation(len(chosen)))
-
-
-def questions(scene: Scene, rng: np.random.Generator, num: int) -> list[tuple[str, str]]:
-    """``num`` random questions about a scene, each with its one right answer."""
-    return [_ASKERS[rng.integers(len(_ASKERS))](scene, rng) for _ in range(num)]
-
-
-def _pick(rng: np.random.Generator, options: Iterable[str]) -> str:
-    options = list(options)
-    return options[rng.integers(len(options))]
-
-
-def _ask_color(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
-    thing = scene.things[rng.integers(len(scene.things))]
-    named = {t.color for t in scene.things if t.shape == thing.shape}
-    if len(named) > 1:
-        return _ask_place(scene, rng)
-    return f'What color is the {thing.shape}?', f'{thing.color} .'
-
-
-def _ask_shape(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
-    thing = scene.things[rng.integers(len(scene.things))]
-    named = {t.shape for t in scene.things if t.color == thing.color}
-    if len(named) > 1:
-        return _ask_place(scene, rng)
-    return f'Which shape is {thing.color}?', f'{thing.shape} .'
-
-
-def _ask_place(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
-    side, thing = (('top', scene.things[0]), ('bottom', scene.things[-1]))[rng.integers(2)]
-    return f'What is the {side} thing?', f'{_noun_phrase(thing)} .'
-
-
-def _ask_count(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
-    return 'How many things are there?', f'{COUNTS[len(scene.things)]} .'
-
-
-def _ask_next(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
-    pairs = [(a, b) for a, b in neighbours(scene) if sum(t.kind == b.kind for t in scene.things) == 1]
-    if not pairs:
-        return _ask_count(scene, rng)
-    upper, lower = pairs[rng.integers(len(pairs))]
-    return f'Which thing is above the {lower.size} {lower.color} {lower.shape}?', f'{_noun_phrase(upper)} .'
-
-
-def _ask_exists(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
-    if rng.random() < 0.5:
-        thing = scene.things[rng.integers(len(scene.things))]
-        color, shape = thing.color, thing.shape
-    else:
-        color, shape = _pick(rng, COLORS), _pick(rng, SHAPES)
-    there = any((t.color, t.shape) == (color, shape) for t in scene.things)
-    return f'Is there a {color} {shape}?', 'yes .' if there else 'no .'
-
-
-def _ask_stuff(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
-    if rng.random() < 0.5:
-        return 'What is at the top?', f'the {scene.top} .'
-    return 'What is at the bottom?', f'the {scene.bottom} .'
-
-
-_ASKERS = (_ask_color, _ask_shape, _ask_place, _ask_place, _ask_count, _ask_next, _ask_next, _ask_exists, _ask_stuff)
 
 
 def vocabulary() -> list[str]:

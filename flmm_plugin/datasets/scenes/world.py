@@ -65,20 +65,23 @@ class Scene:
     texture_seed: int
 
 
-def sample_scene(rng: np.random.Generator, size: int = IMAGE_SIZE, num_things: int | None = None) -> Scene:
-    """Draw a scene on a square canvas of ``size`` pixels with ``num_things`` (1-4 at random) things."""
+def sample_scene(
+    rng: np.random.Generator, size: int | tuple[int, int] = IMAGE_SIZE, num_things: int | None = None
+) -> Scene:
+    """Draw ``num_things`` (1-4 at random) things on a canvas of ``size`` pixels, (height, width) or square."""
+    height, width = (size, size) if isinstance(size, int) else size
     count = int(rng.integers(1, 5)) if num_things is None else num_things
     things: list[Thing] | None = None
     while things is None:
-        things = _place(rng, _sample_kinds(rng, count), size)
+        things = _place(rng, _sample_kinds(rng, count), (height, width))
     things.sort(key=lambda thing: thing.y)
     return Scene(
-        width=size,
-        height=size,
+        width=width,
+        height=height,
         top=str(rng.choice(TOPS)),
         bottom=str(rng.choice(BOTTOMS)),
-        horizon=float(rng.uniform(0.35, 0.65) * size),
-        wave=float(rng.uniform(0, 0.03) * size),
+        horizon=float(rng.uniform(0.35, 0.65) * height),
+        wave=float(rng.uniform(0, 0.03) * height),
         phase=float(rng.uniform(0, 2 * np.pi)),
         things=tuple(things),
         depth=tuple(int(i) for i in rng.permutation(len(things))),
@@ -99,13 +102,16 @@ def _sample_kinds(rng: np.random.Generator, count: int) -> list[tuple[str, str, 
     return kinds
 
 
-def _place(rng: np.random.Generator, kinds: Sequence[tuple[str, str, str]], size: int) -> list[Thing] | None:
+def _place(
+    rng: np.random.Generator, kinds: Sequence[tuple[str, str, str]], size: tuple[int, int]
+) -> list[Thing] | None:
     """Positions for all kinds, or None when a random start leaves no room for the last ones."""
     things: list[Thing] = []
     for kind_size, color, shape in kinds:
         for _ in range(MAX_TRIES):
             radius = SIZES[kind_size] * rng.uniform(0.93, 1.07)
-            x, y = rng.uniform(radius * 1.15, size - radius * 1.15, 2)
+            rim = radius * 1.15
+            x, y = rng.uniform(rim, (size[1] - rim, size[0] - rim))
             if all(_apart(x, y, radius, other) for other in things):
                 things.append(Thing(shape, color, kind_size, float(x), float(y), float(radius), rng.uniform(-10, 10)))
                 break

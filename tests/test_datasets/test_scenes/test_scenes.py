@@ -2,12 +2,14 @@
 
 import itertools
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from flmm_plugin.datasets.scenes import render, sample_scene
-from flmm_plugin.datasets.scenes.language import expressions, listing, narrative, questions, vocabulary
+from flmm_plugin.datasets.scenes.language import expressions, listing, narrative, vocabulary
+from flmm_plugin.datasets.scenes.questions import KINDS, absent, ask, questions
 from flmm_plugin.datasets.scenes.render import FIRST_THING
 from flmm_plugin.datasets.scenes.world import COLORS, SHAPES, SIZES, Scene, Thing, groups
 
@@ -100,7 +102,7 @@ def test_every_word_is_in_the_vocabulary(scenes):
     known = set(vocabulary())
     rng = np.random.default_rng(0)
     for scene in scenes:
-        said = [words(scene), listing(scene, rng), *itertools.chain(*questions(scene, rng, 5))]
+        said = [words(scene), listing(scene, rng), *itertools.chain(*(found[1:] for found in questions(scene, rng, 5)))]
         for mark in '.,?:':
             said = [text.replace(mark, f' {mark} ') for text in said]
         assert set(' '.join(said).lower().split()) <= known
@@ -109,3 +111,37 @@ def test_every_word_is_in_the_vocabulary(scenes):
 def test_groups_cover_all_things_once(scenes):
     for scene in scenes:
         assert sorted(itertools.chain(*groups(scene))) == list(range(len(scene.things)))
+
+
+def test_scenes_of_any_aspect():
+    for height, width in ((144, 256), (256, 144)):
+        for index in range(20):
+            scene = sample_scene(np.random.default_rng([4, index]), (height, width))
+            assert render(scene)[0].shape == (height, width, 3)
+            assert all(t.radius < t.x < width - t.radius and t.radius < t.y < height - t.radius for t in scene.things)
+
+
+def test_existence_is_balanced_and_half_of_what_is_absent_is_nearly_there(scenes):
+    rng = np.random.default_rng(0)
+    asked = [(scene, ask('exists', scene, rng)) for scene in scenes for _ in range(5)]
+    near = Counter()
+    for scene, (_, text, answer) in asked:
+        color, shape = re.fullmatch(r'Is there a (\w+) (\w+)\?', text).groups()
+        assert ((color, shape) in {(t.color, t.shape) for t in scene.things}) == (answer == 'yes .')
+        if answer == 'no .':
+            near[any(t.color == color for t in scene.things), any(t.shape == shape for t in scene.things)] += 1
+    assert 0.45 < 1 - near.total() / len(asked) < 0.55
+    assert all(near[kind] > 0.15 * near.total() for kind in itertools.product((False, True), repeat=2) if any(kind))
+
+
+def test_absent_things_share_what_they_are_said_to(scenes):
+    rng = np.random.default_rng(0)
+    for scene in scenes[:50]:
+        color, _ = absent('wrong shape', scene, rng)
+        _, shape = absent('wrong color', scene, rng)
+        assert color in {t.color for t in scene.things} and shape in {t.shape for t in scene.things}
+
+
+def test_every_kind_of_question_is_asked(scenes):
+    rng = np.random.default_rng(0)
+    assert {found.kind for scene in scenes[:50] for found in questions(scene, rng, 10)} == set(KINDS)

@@ -1,0 +1,126 @@
+"""Questions about a scene, each with its one right answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from flmm_plugin.datasets.scenes.language import COUNTS, noun_phrase
+from flmm_plugin.datasets.scenes.world import COLORS, SHAPES, Scene, Thing, neighbours
+
+T = TypeVar('T')
+
+
+class Question(NamedTuple):
+    """``kind`` says what an answer takes: one of :data:`KINDS`."""
+
+    kind: str
+    text: str
+    answer: str
+
+
+#: How often each kind is asked. Whether something is there takes as many questions as all else to learn: the answer
+#: is one bit of what the picture and two words of the question say together.
+KINDS = {'exists': 0.5, 'next': 0.12, 'place': 0.12, 'count': 0.1, 'color': 0.06, 'shape': 0.06, 'stuff': 0.04}
+#: Things that are not there: any; one with the colour of a thing that is there; one with its shape.
+ABSENT = ('random', 'wrong shape', 'wrong color')
+
+
+def questions(scene: Scene, rng: np.random.Generator, num: int) -> list[Question]:
+    """``num`` random questions about a scene. A kind that does not fit the scene is replaced by another."""
+    kinds = rng.choice(list(KINDS), num, p=list(KINDS.values()))
+    return [ask(kind, scene, rng) for kind in kinds]
+
+
+def ask(kind: str, scene: Scene, rng: np.random.Generator) -> Question:
+    """A question of ``kind``, or of place or number where none of that kind fits the scene."""
+    return _ASKERS[kind](scene, rng)
+
+
+def ask_exists(scene: Scene, rng: np.random.Generator) -> Question:
+    """Half of what is asked for is there; a third each of what is not is :data:`ABSENT`."""
+    if rng.random() < 0.5:
+        thing = _pick(rng, scene.things)
+        return exists_question(thing.color, thing.shape, True)
+    return exists_question(*absent(_pick(rng, ABSENT), scene, rng), False)
+
+
+def exists_question(color: str, shape: str, there: bool) -> Question:
+    return Question('exists', f'Is there a {color} {shape}?', 'yes .' if there else 'no .')
+
+
+def absent(how: str, scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
+    """Colour and shape of something that is not in the scene; one of :data:`ABSENT`.
+
+    Where only one of the two is wrong, half of the time another thing has it.
+    """
+    there = {(thing.color, thing.shape) for thing in scene.things}
+    thing = _pick(rng, scene.things)
+    colors, shapes = ([thing.color], list(SHAPES)) if how == 'wrong shape' else (list(COLORS), [thing.shape])
+    if how == 'random':
+        colors, shapes = list(COLORS), list(SHAPES)
+    elif rng.random() < 0.5:
+        others = [
+            (thing.color, other.shape) if how == 'wrong shape' else (other.color, thing.shape) for other in scene.things
+        ]
+        if swapped := [pair for pair in others if pair not in there]:
+            return _pick(rng, swapped)
+    return _pick(rng, [(color, shape) for color in colors for shape in shapes if (color, shape) not in there])
+
+
+def _pick(rng: np.random.Generator, options: Iterable[T]) -> T:
+    options = list(options)
+    return options[rng.integers(len(options))]
+
+
+def _ask_color(scene: Scene, rng: np.random.Generator) -> Question:
+    thing = _pick(rng, scene.things)
+    if len({t.color for t in scene.things if t.shape == thing.shape}) > 1:
+        return _ask_place(scene, rng)
+    return Question('color', f'What color is the {thing.shape}?', f'{thing.color} .')
+
+
+def _ask_shape(scene: Scene, rng: np.random.Generator) -> Question:
+    thing = _pick(rng, scene.things)
+    if len({t.shape for t in scene.things if t.color == thing.color}) > 1:
+        return _ask_place(scene, rng)
+    return Question('shape', f'Which shape is {thing.color}?', f'{thing.shape} .')
+
+
+def _ask_place(scene: Scene, rng: np.random.Generator) -> Question:
+    side, thing = (('top', scene.things[0]), ('bottom', scene.things[-1]))[rng.integers(2)]
+    return Question('place', f'What is the {side} thing?', f'{noun_phrase(thing)} .')
+
+
+def _ask_count(scene: Scene, rng: np.random.Generator) -> Question:
+    return Question('count', 'How many things are there?', f'{COUNTS[len(scene.things)]} .')
+
+
+def _ask_next(scene: Scene, rng: np.random.Generator) -> Question:
+    pairs = [(a, b) for a, b in neighbours(scene) if sum(t.kind == b.kind for t in scene.things) == 1]
+    if not pairs:
+        return _ask_count(scene, rng)
+    upper, lower = _pick(rng, pairs)
+    return Question('next', f'Which thing is above {_the(lower)}?', f'{noun_phrase(upper)} .')
+
+
+def _ask_stuff(scene: Scene, rng: np.random.Generator) -> Question:
+    side, stuff = (('top', scene.top), ('bottom', scene.bottom))[rng.integers(2)]
+    return Question('stuff', f'What is at the {side}?', f'the {stuff} .')
+
+
+def _the(thing: Thing) -> str:
+    return f'the {thing.size} {thing.color} {thing.shape}'
+
+
+_ASKERS: dict[str, Callable[[Scene, np.random.Generator], Question]] = {
+    'exists': ask_exists,
+    'next': _ask_next,
+    'place': _ask_place,
+    'count': _ask_count,
+    'color': _ask_color,
+    'shape': _ask_shape,
+    'stuff': _ask_stuff,
+}

@@ -1,0 +1,146 @@
+"""A tiny Qwen2.5-VL: pictures of any aspect, windows in the tower, rotary positions of three axes.
+
+Shape shorthand: as in family.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
+    Qwen2TokenizerFast,
+    Qwen2VLImageProcessorFast,
+    Qwen2VLVideoProcessor,
+)
+
+from flmm_plugin.tiny.family import MEAN, STD, Picture, TinyFamily, build_tokenizer, text_sizes
+from flmm_plugin.tiny.llava import whitening
+
+PATCH, MERGE, FRAMES = 7, 2, 2  # a token is 14 x 14 pixels; a still picture is two equal frames
+WINDOW = 4 * MERGE * PATCH
+DIRECTIONS = ((-1, 0), (1, 0), (0, -1), (0, 1))  # rows down, columns to the right
+STRENGTH = 3.0  # of what a head looks for at first: a place gets logits of up to about 9 above one without
+CHAT_TEMPLATE = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}{% for c in m['content'] %}"
+    "{% if c['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% else %}{{ c['text'] }}{% endif %}{% endfor %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+SPECIAL = ('<|im_start|>', '<|im_end|>', '<|vision_start|>', '<|vision_end|>', '<|image_pad|>', '<|video_pad|>')
+
+
+class TinyQwen(TinyFamily):
+    """A tower of windows and full attention on patches of 7 pixels, merged by 2 x 2; a Qwen2 with multimodal rotary."""
+
+    model = Qwen2_5_VLForConditionalGeneration
+    canvases = ((192, 192), (160, 224), (224, 160), (144, 256), (256, 144))
+
+    def build_processor(self) -> Qwen2_5_VLProcessor:
+        made = build_tokenizer(['<unk>', '<pad>', *SPECIAL], '<|im_end|>', additional_special_tokens=list(SPECIAL))
+        tokenizer = Qwen2TokenizerFast(
+            tokenizer_object=made._tokenizer,
+            unk_token='<unk>',
+            eos_token='<|im_end|>',
+            pad_token='<pad>',
+            additional_special_tokens=list(SPECIAL),
+            model_max_length=1024,
+            padding_side='left',
+        )
+        images = dict(
+            patch_size=PATCH,
+            merge_size=MERGE,
+            temporal_patch_size=FRAMES,
+            min_pixels=84 * 84,
+            max_pixels=224 * 224,
+            image_mean=[MEAN] * 3,
+            image_std=[STD] * 3,
+        )
+        return Qwen2_5_VLProcessor(
+            Qwen2VLImageProcessorFast(**images), tokenizer, Qwen2VLVideoProcessor(**images), chat_template=CHAT_TEMPLATE
+        )
+
+    def build_model(self, processor: Any, width: int = 128, layers: int = 4) -> Qwen2_5_VLForConditionalGeneration:
+        tokenizer = processor.tokenizer
+        vision = dict(
+            depth=layers,
+            hidden_size=width,
+            out_hidden_size=width,
+            intermediate_size=2 * width,
+            num_heads=4,
+            patch_size=PATCH,
+            spatial_merge_size=MERGE,
+            temporal_patch_size=FRAMES,
+            window_size=WINDOW,
+            fullatt_block_indexes=list(range(1, layers, 2)),
+        )
+        # Heads of 16 have 8 frequencies: 2 for the time, which text alone has, 3 each for rows and columns of a picture
+        # of some 14 rows. Of the usual base (1e6) those of columns would be too slow to tell one from the next.
+        text = dict(
+            text_sizes(tokenizer, width, layers),
+            max_position_embeddings=1024,
+            rope_theta=50.0,
+            rope_scaling={'type': 'mrope', 'mrope_section': [2, 3, 3]},
+            use_sliding_window=False,
+        )
+        ids = {
+            f'{name}_token_id': tokenizer.convert_tokens_to_ids(token)
+            for name, token in zip(('vision_start', 'vision_end', 'image', 'video'), SPECIAL[2:], strict=True)
+        }
+        config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True, **ids)
+        return Qwen2_5_VLForConditionalGeneration(config)
+
+    def pixels(self, processor: Any, pictures: Sequence[Picture]) -> dict[str, Tensor]:
+        return dict(processor.image_processor(images=list(pictures), return_tensors='pt'))
+
+    def tower(self, model: Any) -> nn.Module:
+        return model.model.visual
+
+    @torch.no_grad()
+    def init_tower(self, tower: Any, pixels: dict[str, Tensor]) -> None:
+        """Patch embedding: the whitened principal components of patches, half of them of either frame.
+
+        Attention: heads that look up, down, left and right, further in later layers, by the biases of queries and keys.
+        Rotary positions are all that tells patches apart; without this start shapes stay unlearned for 400 steps.
+        """
+        for number, block in enumerate(tower.blocks):
+            look_around(block.attn.qkv.bias, block.attn.num_heads, float(1 + number))
+        weight = tower.patch_embed.proj.weight
+        patches = pixels['pixel_values'].view(-1, 3, FRAMES, PATCH, PATCH)[:, :, 0].flatten(1)
+        filters = whitening(patches[:: max(1, len(patches) // 50_000)], len(weight)).view(-1, 3, 1, PATCH, PATCH)
+        weight.copy_(filters.expand_as(weight) / FRAMES)
+
+    def read(self, tower: Any, pixels: dict[str, Tensor]) -> Tensor:
+        grid = pixels['image_grid_thw']
+        return tower(pixels['pixel_values'], grid_thw=grid).view(len(grid), self.num_tokens(pixels), -1)
+
+    def image_tokens(self, model: Any, pixels: dict[str, Tensor]) -> Tensor:
+        return self.read(model.model.visual, pixels)
+
+    def num_tokens(self, pixels: dict[str, Tensor]) -> int:
+        return int(pixels['image_grid_thw'][0].prod()) // MERGE**2
+
+    def positions(self, model: Any, ids: Tensor, pixels: dict[str, Tensor]) -> Tensor:
+        return model.model.get_rope_index(ids[None], pixels['image_grid_thw'][:1])[0][:, 0]
+
+
+def look_around(bias: Tensor, num_heads: int, reach: float) -> None:
+    """Set biases (3 D,) of queries, keys and values so that heads in turn look ``reach`` patches in four directions.
+
+    The rotary embedding turns pair i of a head's D / H channels (i and i + D / 2H) by the row times 10000^(-i / n) in
+    the first half of the pairs and by the column in the second. Keys that are turned back by the wanted distance
+    make logits that are greatest there.
+    """
+    pairs = len(bias) // (6 * num_heads)
+    rates = 10000.0 ** -(torch.arange(pairs // 2) / (pairs // 2))
+    query, key = bias.view(3, num_heads, 2, pairs)[:2]
+    query[:, 0], query[:, 1] = STRENGTH, 0.0
+    for head in range(num_heads):
+        down, right = DIRECTIONS[head % len(DIRECTIONS)]
+        turn = -reach * torch.cat([rates * down, rates * right])
+        key[head, 0], key[head, 1] = STRENGTH * turn.cos(), STRENGTH * turn.sin()
