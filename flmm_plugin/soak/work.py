@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from flmm_plugin.apis import FLMMInferencer
@@ -60,6 +61,7 @@ class Trainer:
     """Steps of a config's training, on batches that are read from disk each time."""
 
     def __init__(self, config: Config) -> None:
+        init_default_scope(config.get('default_scope', 'flmm_plugin'))
         self.model = MODELS.build(config.model)
         self.optimizer = build_optim_wrapper(self.model, config.optim_wrapper)
         loader = {**config.train_dataloader, 'num_workers': 0, 'persistent_workers': False}

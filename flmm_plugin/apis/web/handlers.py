@@ -35,10 +35,15 @@ class Talk:
     answer: GroundedAnswer | None = None
     only: int | None = None
 
+    @property
+    def pixels(self) -> np.ndarray:
+        """The image (H, W, 3) uint8."""
+        return self.conversation.image.permute(1, 2, 0).numpy()
+
     def picture(self, view: str) -> np.ndarray:
         """The image with what is looked at."""
         if self.answer is None:
-            return self.conversation.image.permute(1, 2, 0).numpy()
+            return self.pixels
         return draw_answer(self.conversation.image, self.answer, view, self.only)
 
 
@@ -88,8 +93,7 @@ class Handlers:
         with page_errors():
             if talk is None:
                 raise UserError(NO_IMAGE)
-            image = talk.conversation.image
-            found = self.inferencer.ground_phrases(image, split_phrases(phrases), self.inferencer.caption_prompt)
+            found = self.inferencer(talk.pixels, phrases=split_phrases(phrases))
         return self._show(talk, found, view)
 
     def _show(self, talk: Talk, answer: GroundedAnswer, view: str) -> tuple[Any, ...]:
