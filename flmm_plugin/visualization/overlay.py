@@ -5,21 +5,21 @@ Shape shorthand: (H, W) image size, (h, w) attention grid.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import cv2
 import matplotlib
 import numpy as np
-from matplotlib.font_manager import findfont
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from flmm_plugin.visualization.colors import rgb, text_color
+from flmm_plugin.visualization.names import Box, inner_point, place
+from flmm_plugin.visualization.text import drawable, font_for
 
 SMALLEST = 640  # pixels of the longer side below which a picture is enlarged, so that names can be read on it
 FILL = 0.35
-Box = tuple[int, int, int, int]  # x0, y0, x1, y1
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,48 @@ def draw_overlay(image: np.ndarray, layers: Sequence[Layer], smallest: int = SMA
     masks = [cv2.resize(layer.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) for layer in layers]
     width = max(1, round(min(size) / 250))
     # Large masks first, so that small ones are not covered.
-    for index in sorted(range(len(layers)), key=lambda i: -int(masks[i].sum())):
+    for index in sorted(range(len(layers)), key=lambda i: -cv2.countNonZero(masks[i])):
         fill_mask(canvas, masks[index], rgb(layers[index].color), width)
     return draw_names(canvas, masks, layers)
 
 
 def fill_mask(canvas: np.ndarray, mask: np.ndarray, color: tuple[int, int, int], width: int) -> None:
-    """Tint a mask and outline it, in place; the outline is lined with white, so that it is seen on its own colour."""
-    inside = mask.astype(bool)
-    canvas[inside] = np.rint((1 - FILL) * canvas[inside] + FILL * np.array(color)).astype(np.uint8)
-    outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(canvas, outlines, -1, (255, 255, 255), width * 3, cv2.LINE_AA)
-    cv2.drawContours(canvas, outlines, -1, color, width * 2, cv2.LINE_AA)
+    """Tint a mask and outline it, in place; the outline is lined with white, so that it is seen on its own colour.
+
+    Only the mask's box is looked at, so that large pictures take no longer than their masks do.
+    """
+    left, top, across, down = cv2.boundingRect(mask)
+    if not across:
+        return
+    own = np.ascontiguousarray(mask[top : top + down, left : left + across])
+    inside = canvas[top : top + down, left : left + across]
+    tints = np.rint((1 - FILL) * np.arange(256)[:, None] + FILL * np.array(color)).astype(np.uint8)
+    np.copyto(inside, cv2.LUT(inside, tints[None]), where=own[..., None].astype(bool))
+    outlines, _ = cv2.findContours(own, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    margin = 2 * width + 3
+    edge = np.zeros((down + 2 * margin, across + 2 * margin), np.uint8)
+    for outline in outlines:
+        points = outline[:, 0] + margin
+        edge[points[:, 1], points[:, 0]] = 1
+    distances = cv2.distanceTransform(1 - edge, cv2.DIST_L2, cv2.DIST_MASK_5)
+    for reach, paint in ((math.ceil(1.5 * width) + 1, (255, 255, 255)), (width + 1, color)):
+        draw_band(canvas, distances, (left - margin, top - margin), reach, paint)
+
+
+def draw_band(
+    canvas: np.ndarray, distances: np.ndarray, at: tuple[int, int], reach: int, color: tuple[int, int, int]
+) -> None:
+    """Paint what is nearer than ``reach`` pixels, smooth at its edge, in place.
+
+    ``distances``: (h, w) fp32, the upper left of which lies at ``at`` (x, y), maybe beyond the canvas.
+    """
+    x0, y0 = max(-at[0], 0), max(-at[1], 0)
+    x1, y1 = min(distances.shape[1], canvas.shape[1] - at[0]), min(distances.shape[0], canvas.shape[0] - at[1])
+    near = distances[y0:y1, x0:x1]
+    rows, columns = (near < reach + 0.5).nonzero()
+    cover = np.clip(reach + 0.5 - near[rows, columns], 0, 1)[:, None]
+    rows, columns = rows + y0 + at[1], columns + x0 + at[0]
+    canvas[rows, columns] = np.rint((1 - cover) * canvas[rows, columns] + cover * np.array(color, np.float32))
 
 
 def draw_names(canvas: np.ndarray, masks: Sequence[np.ndarray], layers: Sequence[Layer]) -> np.ndarray:
@@ -58,54 +88,20 @@ def draw_names(canvas: np.ndarray, masks: Sequence[np.ndarray], layers: Sequence
     picture = Image.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
     points = max(12, min(28, round(max(canvas.shape[:2]) / 40)))
-    font, pad = load_font(points), max(2, points // 5)
+    pad = max(2, points // 5)
     taken: list[Box] = []
     for mask, layer in zip(masks, layers, strict=True):
         if not layer.name or not mask.any():
             continue
-        left, top, right, bottom = draw.textbbox((0, 0), layer.name, font=font)
+        name = drawable(layer.name)
+        font = font_for(name, points)
+        left, top, right, bottom = draw.textbbox((0, 0), name, font=font)
         size = (int(right - left) + 2 * pad, int(bottom - top) + 2 * pad)
         box = place(size, inner_point(mask), picture.size, taken)
         taken.append(box)
         draw.rounded_rectangle(box, radius=pad, fill=layer.color, outline='white')
-        draw.text((box[0] + pad - left, box[1] + pad - top), layer.name, font=font, fill=text_color(layer.color))
+        draw.text((box[0] + pad - left, box[1] + pad - top), name, font=font, fill=text_color(layer.color))
     return np.asarray(picture)
-
-
-def inner_point(mask: np.ndarray) -> tuple[int, int]:
-    """x, y of the point of a mask that is farthest from its border."""
-    distances = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)
-    y, x = np.unravel_index(distances.argmax(), distances.shape)
-    return int(x) - 1, int(y) - 1
-
-
-def place(size: tuple[int, int], anchor: tuple[int, int], canvas: tuple[int, int], taken: Sequence[Box]) -> Box:
-    """The box of ``size`` (width, height) nearest to ``anchor`` that lies on the canvas and on no other box.
-
-    Where the canvas is full, the one that covers least of the others.
-    """
-    boxes = list(dict.fromkeys(candidates(size, anchor, canvas)))
-    covered = [sum(overlap(box, other) for other in taken) for box in boxes]
-    best = min(covered)
-    return next(box for box, area in zip(boxes, covered, strict=True) if area == best)
-
-
-def candidates(size: tuple[int, int], anchor: tuple[int, int], canvas: tuple[int, int]) -> Iterator[Box]:
-    """Boxes on the canvas, the nearest to the anchor first."""
-    step_x, step_y = max(size[0] // 4, 1), max(size[1] // 2, 1)
-    across, down = canvas[0] // step_x + 1, canvas[1] // step_y + 1
-    moves = [(x * step_x, y * step_y) for x in range(-across, across + 1) for y in range(-down, down + 1)]
-    for x, y in sorted(moves, key=lambda move: move[0] ** 2 + move[1] ** 2):
-        left = min(max(anchor[0] + x - size[0] // 2, 0), max(canvas[0] - size[0] - 1, 0))
-        top = min(max(anchor[1] + y - size[1] // 2, 0), max(canvas[1] - size[1] - 1, 0))
-        yield left, top, left + size[0], top + size[1]
-
-
-def overlap(first: Box, second: Box) -> int:
-    """Area in pixels that two boxes share."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    return max(width, 0) * max(height, 0)
 
 
 def draw_attention(image: np.ndarray, attention: np.ndarray, smallest: int = SMALLEST) -> np.ndarray:
@@ -117,9 +113,3 @@ def draw_attention(image: np.ndarray, attention: np.ndarray, smallest: int = SMA
     colors = matplotlib.colormaps['inferno'](heat)[..., :3] * 255
     picture = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if factor > 1 else cv2.INTER_NEAREST)
     return np.rint(0.35 * picture + 0.65 * colors).astype(np.uint8)
-
-
-@cache
-def load_font(size: int) -> ImageFont.FreeTypeFont:
-    """The font that ships with matplotlib; it has the letters of most alphabets, but no Chinese."""
-    return ImageFont.truetype(findfont('DejaVu Sans'), size)

@@ -16,6 +16,7 @@ from flmm_plugin.images import read_rgb
 from flmm_plugin.rle import decode_mask
 from flmm_plugin.visualization.colors import phrase_color
 from flmm_plugin.visualization.sheet import Row, draw_sheet
+from flmm_plugin.visualization.text import drawable, plain_text
 
 Record = Mapping[str, Any]
 SIZES = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.01)
@@ -32,6 +33,7 @@ def length_of_phrase(record: Record) -> float:
     return len(record['phrase'].split())
 
 
+@plain_text()
 def plot_by(
     runs: Mapping[str, Sequence[Record]],
     measure: Callable[[Record], float],
@@ -56,7 +58,9 @@ def plot_by(
                 found.append(estimates(chosen, resamples=500)['mIoU'])
         values = np.array([one.value for one in found])
         spread = np.abs(np.array([[one.low, one.high] for one in found]).T - values)
-        axes.errorbar(np.array(places) + 0.06 * number, values, yerr=spread, marker='o', capsize=3, label=name)
+        axes.errorbar(
+            np.array(places) + 0.06 * number, values, yerr=spread, marker='o', capsize=3, label=drawable(name)
+        )
     axes.set_xticks(range(len(labels)), [f'{label}\n({counts.get(i, 0)})' for i, label in enumerate(labels)])
     axes.set_ylim(0, 1)
     axes.set_ylabel('mean IoU')

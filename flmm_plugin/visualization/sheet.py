@@ -9,15 +9,19 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from flmm_plugin.visualization.text import drawable, plain_text
+
 COLUMNS = ('image', 'attention', 'coarse', 'refined', 'truth')
 PANEL = 2.2  # inches
 DPI = 100
+LARGEST = 1024  # pixels of the longer side, beyond which a panel of 220 shows no more
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Row:
     truth: np.ndarray | None = None
 
 
+@plain_text()
 def draw_sheet(rows: Sequence[Row]) -> np.ndarray:
     """Draw the rows with a heading for each column that has anything in it. Returns (height, width, 3) uint8 RGB."""
     columns = [name for name in COLUMNS if any(getattr(row, name) is not None for row in rows)]
@@ -42,7 +47,7 @@ def draw_sheet(rows: Sequence[Row]) -> np.ndarray:
     for row, line in zip(rows, axes, strict=True):
         for name, ax in zip(columns, line, strict=True):
             _draw_panel(ax, row, name)
-        label = textwrap.fill(row.phrase, 18, max_lines=6)
+        label = textwrap.fill(drawable(row.phrase), 18, max_lines=6)
         line[0].set_ylabel(label, rotation=0, ha='right', va='center', fontsize=9, color=row.color)
     for name, ax in zip(columns, axes[0], strict=True):
         ax.set_title(name, fontsize=10)
@@ -57,18 +62,30 @@ def _draw_panel(ax: Axes, row: Row, name: str) -> None:
     if content is None:
         ax.set_axis_off()
         return
+    image = shrink(row.image)
     if name == 'image':
-        ax.imshow(row.image)
+        ax.imshow(image)
     elif name == 'attention':
-        height, width = row.image.shape[:2]
-        ax.imshow(row.image)
+        height, width = image.shape[:2]
+        ax.imshow(image)
         extent = (-0.5, width - 0.5, height - 0.5, -0.5)
         ax.imshow(content, cmap='inferno', alpha=0.7, extent=extent, interpolation='bilinear')
     else:
-        ax.imshow(_faded(row.image))
-        _draw_mask(ax, content, row.color)
+        ax.imshow(_faded(image))
+        _draw_mask(ax, shrink(content), row.color)
         if name != 'truth' and row.truth is not None:
             ax.set_xlabel(f'IoU {_iou(content, row.truth):.2f}', fontsize=8, labelpad=2)
+
+
+def shrink(pixels: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) uint8 or a mask (H, W) bool, made smaller where a panel shows nothing of its size."""
+    scale = LARGEST / max(pixels.shape[:2])
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+    if pixels.dtype == bool:
+        return cv2.resize(pixels.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 127
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 
 def _faded(image: np.ndarray) -> np.ndarray:

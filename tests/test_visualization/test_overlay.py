@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from itertools import combinations, product
 
+import cv2
 import numpy as np
 import pytest
 
 from flmm_plugin.visualization import Layer, draw_attention, draw_overlay, phrase_color
 from flmm_plugin.visualization.colors import PALETTE, rgb, text_color
-from flmm_plugin.visualization.overlay import inner_point, overlap, place
+from flmm_plugin.visualization.names import inner_point, overlap, place
+from tests.test_visualization.test_text import TEXTS
 
 GREY = np.full((60, 80, 3), 128, np.uint8)
 
@@ -101,3 +103,30 @@ def test_every_corner_is_a_place() -> None:
     for anchor in product((0, 639), (0, 479)):
         x0, y0, x1, y1 = place((90, 20), anchor, (640, 480), [])
         assert min(x0, y0) >= 0 and x1 <= 640 and y1 <= 480
+
+
+def test_the_picture_is_that_of_whole_outlines() -> None:
+    """Masks are tinted exactly; bands around them are what OpenCV draws along outlines, but for their soft edges."""
+    rng = np.random.default_rng(0)
+    image = cv2.resize(rng.integers(0, 255, (6, 8, 3)).astype(np.uint8), (800, 600))
+    for masks in ([(300, 400, 120)], [(0, 0, 90), (599, 799, 200)], [(300, 10, 60), (310, 400, 5)]):
+        layers = []
+        for index, (y, x, radius) in enumerate(masks):
+            rows, columns = np.mgrid[:600, :800]
+            layers.append(Layer((rows - y) ** 2 + (columns - x) ** 2 <= radius**2, '', phrase_color(index)))
+        expected = image.copy()
+        for layer in sorted(layers, key=lambda one: -one.mask.sum()):
+            tint = 0.65 * expected[layer.mask] + 0.35 * np.array(rgb(layer.color))
+            expected[layer.mask] = np.rint(tint).astype(np.uint8)
+            outlines, _ = cv2.findContours(layer.mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(expected, outlines, -1, (255, 255, 255), 6, cv2.LINE_AA)
+            cv2.drawContours(expected, outlines, -1, rgb(layer.color), 4, cv2.LINE_AA)
+        difference = np.abs(draw_overlay(image, layers).astype(int) - expected)
+        assert difference.mean() < 0.5 and (difference.max(axis=2) > 0).mean() < 0.03
+
+
+@pytest.mark.parametrize('name', TEXTS)
+def test_every_name_is_drawn(name: str) -> None:
+    drawn = draw_overlay(GREY, [Layer(circle(30, 40, 15), name, '#e6194b')])
+    assert drawn.shape == (480, 640, 3)
+    assert (drawn != draw_overlay(GREY, [Layer(circle(30, 40, 15), '', '#e6194b')])).any() or not name
