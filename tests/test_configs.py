@@ -116,6 +116,9 @@ def test_metrics_fit_the_data_sets(data_config: Config) -> None:
         metrics = Evaluator(list(data_config[f'{part}_evaluator'])).metrics
         dataset = data_config[f'{part}_dataloader'].dataset
         for leaf in dataset.get('datasets', [dataset]):
+            if leaf.type == 'YesNoDataset':
+                assert [metric.accepts('yes_no') for metric in metrics] == [True]
+                continue
             protocol = leaf.get('protocol', 'narrative')
             accepting = [metric for metric in metrics if metric.accepts(protocol)]
             assert sum(isinstance(metric, GroundingMetric) for metric in accepting) == 2  # refined and coarse

@@ -1,4 +1,4 @@
-"""Write a procedural data set in the official formats of RefCOCO and panoptic narratives.
+"""Write a procedural data set in the official formats of RefCOCO, panoptic narratives and POPE.
 
 python tools/make_scenes.py OUT --num 2000 --seed 0
 python tools/make_scenes.py OUT --num 500 --seed 1 --splits 0 1 0     # all of it held out

@@ -1,4 +1,4 @@
-"""Write scenes to disk as RefCOCO (COCO instances + refs pickle) and panoptic narratives (panoptic JSON + id PNGs)."""
+"""Write scenes to disk as RefCOCO (COCO instances, refs pickle), panoptic narratives (JSON, id PNGs) and POPE lines."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from flmm_plugin.datasets.scenes import language
+from flmm_plugin.datasets.scenes.existence import WAYS, existence_questions
 from flmm_plugin.datasets.scenes.render import BOTTOM, FIRST_THING, TOP, render
 from flmm_plugin.datasets.scenes.world import SHAPES, STUFF, Scene, sample_scene
 
@@ -39,6 +40,7 @@ class SceneRecord:
     refs: list[Record]
     panoptic: Record
     narrative: Record
+    kinds: list[tuple[str, str]]  # colour and shape of each thing
 
 
 def write_scenes(
@@ -70,7 +72,7 @@ def write_scenes(
         raise FileExistsError(f'{out} is not empty: name a new folder, or delete this one')
     ends = [round(num * sum(fractions[: i + 1])) for i in range(len(SPLITS))]
     splits = [name for name, (a, b) in zip(SPLITS, pairwise([0, *ends]), strict=True) for _ in range(b - a)]
-    for folder in ('images', 'refcoco', *(f'png/panoptic_{name}' for name in SPLITS)):
+    for folder in ('images', 'refcoco', 'pope', *(f'png/panoptic_{name}' for name in SPLITS)):
         (out / folder).mkdir(parents=True)
     work = partial(_write_chunk, out, seed)
     chunks = [list(enumerate(splits))[start : start + CHUNK] for start in range(0, num, CHUNK)]
@@ -88,6 +90,7 @@ def write_scenes(
             if progress:
                 progress(len(records))
     _write_annotations(out, records)
+    _write_questions(out, records, seed)
     return {name: splits.count(name) for name in SPLITS}
 
 
@@ -115,6 +118,7 @@ def _write_scene(out: Path, rng: np.random.Generator, image_id: int, split: str)
         refs=[ref for index in range(len(scene.things)) for ref in _ref(scene, index, instances[index], split)],
         panoptic={'image_id': image_id, 'file_name': f'{name}.png', 'segments_info': _segments(scene, owners)},
         narrative=_narrative(scene, image_id),
+        kinds=[(thing.color, thing.shape) for thing in scene.things],
     )
 
 
@@ -189,6 +193,14 @@ def _write_annotations(out: Path, records: list[SceneRecord]) -> None:
         panoptic = {'images': [r.image for r in part], 'annotations': [r.panoptic for r in part]}
         _dump(out / f'png/panoptic_{split}.json', {**panoptic, 'categories': things + stuff})
         _dump(out / f'png/png_coco_{split}.json', [record.narrative for record in part])
+
+
+def _write_questions(out: Path, records: list[SceneRecord], seed: int) -> None:
+    for split in SPLITS:
+        scenes = [(record.image['file_name'], record.kinds) for record in records if record.split == split]
+        for way in WAYS:
+            lines = [json.dumps(question) + '\n' for question in existence_questions(scenes, way, seed)]
+            (out / f'pope/{split}_{way}.json').write_text(''.join(lines))
 
 
 def _dump(path: Path, content: Any) -> None:

@@ -21,8 +21,8 @@ class PackGroundingInputs(BaseTransform):
     ``gt_instances``, in phrase-index order: ``masks`` (P, H, W) bool, ``phrases`` list of str, ``is_thing`` and
     ``is_plural`` (P,) bool, and ``labels`` (P,), the phrase indices, by which mmdet's visualizer chooses colours.
     Where some pixels are not to count, ``ignored`` (P, H, W) bool says which.
-    The metainfo has what :data:`META_KEYS` names, and ``gt_masks`` (mmdet ``BitmapMasks``), where mmdet's
-    ``RefSegMetric`` looks for the truth.
+    The metainfo has what :data:`META_KEYS` names, ``captions`` where there are some, and ``gt_masks`` (mmdet
+    ``BitmapMasks``), where mmdet's ``RefSegMetric`` looks for the truth.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -37,6 +37,8 @@ class PackGroundingInputs(BaseTransform):
             is_thing=torch.tensor([phrase['is_thing'] for phrase in phrases], dtype=torch.bool),
             is_plural=torch.tensor([phrase['is_plural'] for phrase in phrases], dtype=torch.bool),
         )
+        if 'captions' in results:
+            sample.set_metainfo(dict(captions=results['captions']))
         if 'gt_ignored' in results:
             sample.gt_instances.ignored = torch.from_numpy(results['gt_ignored']).bool()
         image = torch.from_numpy(results['img']).permute(2, 0, 1).contiguous()
