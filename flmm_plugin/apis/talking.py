@@ -9,7 +9,8 @@ import torch
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor
 
-from flmm_plugin.apis.conversation import MAX_NEW_TOKENS, Conversation
+from flmm_plugin.apis.conversation import Conversation
+from flmm_plugin.apis.generation import MAX_NEW_TOKENS
 from flmm_plugin.apis.grounding import Grounder
 from flmm_plugin.apis.phrases import default_extractor
 from flmm_plugin.models.flmm import FLMM

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flmm_plugin.datasets.base import GroundingDataset, load_json, lookup
 from flmm_plugin.errors import DataError
 from flmm_plugin.registry import DATASETS
@@ -22,7 +24,7 @@ class GCGDataset(GroundingDataset):
     extra_files = ('mask_file',)
     remedy = 'It needs GranD-f (val_test): the caption and mask files of GCG and the images.'
 
-    def __init__(self, *, ann_file: str, mask_file: str, **kwargs) -> None:
+    def __init__(self, *, ann_file: str, mask_file: str, **kwargs: Any) -> None:
         self.mask_file = mask_file
         super().__init__(ann_file=ann_file, **kwargs)
 
