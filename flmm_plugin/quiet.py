@@ -8,11 +8,11 @@ from logging import Logger, LogRecord
 
 
 @contextmanager
-def without_messages(logger: Logger, *beginnings: str) -> Iterator[None]:
-    """Inside the block, drop the records of ``logger`` whose messages begin so; all others pass."""
+def without_messages(logger: Logger, *parts: str) -> Iterator[None]:
+    """Inside the block, drop the records of ``logger`` whose messages hold one of ``parts``; all others pass."""
 
     def wanted(record: LogRecord) -> bool:
-        return not record.getMessage().startswith(beginnings)
+        return not any(part in record.getMessage() for part in parts)
 
     logger.addFilter(wanted)
     try:

@@ -26,7 +26,8 @@ class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             super().add_params(params, module, prefix, is_dcn_module)
             return
         logger = MMLogger.get_current_instance()
-        with without_messages(logger, 'paramwise_options'):  # a line for every setting of every parameter
+        # A line for every setting of every parameter, and for each that is frozen.
+        with without_messages(logger, 'paramwise_options', 'is skipped since its requires_grad=False'):
             super().add_params(params, module, prefix, is_dcn_module)
         params[:] = merge_equal(params)
         for group in params:
