@@ -18,6 +18,8 @@ disk, in half precision and as they are, against the same epoch without, from th
 
 `chat`: generating an answer of 64 tokens, and what grounding its phrases adds.
 
+`annotate`: answers of 64 tokens to 8 pictures and their masks, together against one by one, and where the time goes.
+
 The presets of 7 billion weights have the dimensions of LLaVA-1.5's Vicuna and of LLaVA-NeXT's Mistral, with SAM ViT-L
 and the paper's U-Net. They need a GPU, on which their weights are made. `--config` takes the LMM of a config with its
 own weights, mask head and refiner; the mask head is untrained, which costs the same.
@@ -28,6 +30,8 @@ from typing import Any
 
 import torch
 
+from flmm_plugin.benchmark.annotating import PICTURES, measure_annotating
+from flmm_plugin.benchmark.annotating import table as annotating_table
 from flmm_plugin.benchmark.chatting import measure_chat
 from flmm_plugin.benchmark.chatting import table as chat_table
 from flmm_plugin.benchmark.epochs import measure_epoch
@@ -51,13 +55,15 @@ WAYS = {
     'train': (measure_training, training_table),
     'test': (measure_testing, testing_table),
     'chat': (measure_chat, chat_table),
+    'annotate': (measure_annotating, annotating_table),
 }
-BATCHES = {'extract': 1, 'train': BATCH}
+BATCHES = {'extract': 1, 'train': BATCH, 'annotate': PICTURES}
 ABOUT = {
     'extract': 'the forward pass of the LMM',
     'train': 'a training step',
     'test': 'expressions and masks of an image',
     'chat': 'an answer and its phrases',
+    'annotate': 'answers and masks of several pictures',
 }
 
 
