@@ -30,13 +30,13 @@ def join_tiles(tiles: Sequence[Tile]) -> tuple[Tile, ...]:
 
 
 def shows_all(tile: Tile, tiles: Sequence[Tile]) -> bool:
-    """Does it show as much as all together, but for half a cell?"""
-    half_w, half_h = (tile.box.width / tile.tokens.shape[1] / 2, tile.box.height / tile.tokens.shape[0] / 2)
+    """Does it show as much of the picture as all together, but for two of its pixels?"""
+    slack_w, slack_h = (2 * tile.box.width / tile.size[1], 2 * tile.box.height / tile.size[0])
     return (
-        tile.box.left < max(0.0, min(t.box.left for t in tiles)) + half_w
-        and tile.box.top < max(0.0, min(t.box.top for t in tiles)) + half_h
-        and tile.box.right > min(1.0, max(t.box.right for t in tiles)) - half_w
-        and tile.box.bottom > min(1.0, max(t.box.bottom for t in tiles)) - half_h
+        tile.box.left < max(0.0, min(t.box.left for t in tiles)) + slack_w
+        and tile.box.top < max(0.0, min(t.box.top for t in tiles)) + slack_h
+        and tile.box.right > min(1.0, max(t.box.right for t in tiles)) - slack_w
+        and tile.box.bottom > min(1.0, max(t.box.bottom for t in tiles)) - slack_h
     )
 
 
@@ -73,4 +73,6 @@ def nearest(values: Sequence[float], value: float) -> int:
 
 
 def alike(first: Box, second: Box, tolerance: float) -> bool:
-    return all(abs(a - b) <= tolerance for a, b in zip(vars(first).values(), vars(second).values(), strict=True))
+    """Do two boxes show the same part of the picture? What reaches beyond it is padding."""
+    pairs = zip(vars(first).values(), vars(second).values(), strict=True)
+    return all(abs(min(max(a, 0.0), 1.0) - min(max(b, 0.0), 1.0)) <= tolerance for a, b in pairs)
