@@ -5,9 +5,11 @@ Nothing is downloaded: tokenizers know the words of the tiny LLaVA.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import transformers
 
-from tests.auto_families import rotary, squares, tiles
+from tests.auto_families import more_tiles, rotary, squares, tiles
 
 # What saves one, for the families that this release of transformers has.
 FAMILIES = {
@@ -27,4 +29,18 @@ FAMILIES = {
         ('paligemma', squares.save_paligemma, 'PaliGemmaProcessor'),
     )
     if hasattr(transformers, needs)
+}
+
+# Families whose layouts alone are tested.
+MORE_FAMILIES = {
+    name: maker
+    for name, maker, needs in (
+        ('aya_vision', more_tiles.save_aya_vision, 'AyaVisionProcessor'),
+        ('llama4', more_tiles.save_llama4, 'Llama4Processor'),
+        ('ovis2', more_tiles.save_ovis2, 'Ovis2Processor'),
+        ('perception_lm', more_tiles.save_perception_lm, 'PerceptionLMProcessor'),
+        ('llava_next', more_tiles.save_llava_next, 'LlavaNextImageProcessorFast'),
+        ('smolvlm', more_tiles.save_smolvlm, 'SmolVLMProcessor'),
+    )
+    if hasattr(transformers, needs) and (name != 'smolvlm' or find_spec('num2words'))
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from flmm_plugin.models.layouts.errors import LayoutError
 from flmm_plugin.models.layouts.layout import Layout
 from flmm_plugin.models.layouts.tiles import Tile
 from flmm_plugin.models.lmms import AutoLMM
-from tests.auto_families import FAMILIES
+from tests.auto_families import FAMILIES, MORE_FAMILIES
 
 WRONG: dict[str, Callable[[Tensor], Tensor]] = {
     'transposed': lambda tokens: tokens.T.reshape(tokens.shape),
@@ -31,6 +32,14 @@ def lmm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 def test_measured_layout_passes(lmm: AutoLMM):
     for verdict in certify_layout(lmm):
+        assert verdict.exact and not verdict.wrong and verdict.cells
+
+
+@pytest.mark.parametrize('name', sorted(MORE_FAMILIES))
+def test_pictures_of_every_shape(name: str, tmp_path: Path):
+    lmm = AutoLMM(str(MORE_FAMILIES[name](tmp_path)), certify=False)
+    for size in ((96, 500), (500, 96), (64, 64), (420, 600)):
+        verdict = examine(lmm, size)
         assert verdict.exact and not verdict.wrong and verdict.cells
 
 
