@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from flmm_plugin.engine.schedules import stretch_schedules
 from flmm_plugin.registry import LOOPS
 
 
@@ -19,6 +20,8 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
     batches that were trained on, as ``IterBasedTrainLoop`` does: the sampler's order depends on seed and epoch, and
     what is drawn at random while a sample is loaded comes out the same. For that, workers start anew with every epoch
     (``persistent_workers`` is ignored): an old worker's random state would depend on the epochs before.
+
+    With another number of batches an epoch (other GPUs) the epoch begins anew, see :func:`stretch_schedules`.
     """
 
     def __init__(self, runner: Runner, dataloader: Any, **kwargs: Any) -> None:
@@ -43,8 +46,10 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         hub.update_info('batches_per_epoch', batches)
         if before != batches:
             message = f'The checkpoint comes from a run with {before} batches an epoch, this one has {batches}'
-            print_log(f'{message}: epoch {self._epoch + 1} begins anew.', logger='current', level=logging.WARNING)
+            remark = f'epoch {self._epoch + 1} begins anew, and the schedules go on at the same share of the whole'
+            print_log(f'{message}: {remark}.', logger='current', level=logging.WARNING)
             self._iter = self._epoch * batches
+            stretch_schedules(self.runner, before, batches, self._epoch)
         done = self._iter - self._epoch * batches
         if done:
             print_log(f'Pass over {done} of {batches} batches, which have been trained on.', logger='current')

@@ -12,7 +12,7 @@ from flmm_plugin.engine import ResumableEpochLoop
 def loop(batches: int, epoch: int, iteration: int, hub: MessageHub) -> ResumableEpochLoop:
     """A loop as it is when a checkpoint has been loaded."""
     made = ResumableEpochLoop.__new__(ResumableEpochLoop)
-    made._runner, made.dataloader = SimpleNamespace(message_hub=hub), range(batches)
+    made._runner, made.dataloader = SimpleNamespace(message_hub=hub, cfg={}, param_schedulers=None), range(batches)
     made._epoch, made._iter = epoch, iteration
     return made
 
