@@ -12,12 +12,13 @@ from flmm_plugin.engine.options import OptionsAction
 from flmm_plugin.engine.processes import join_cpu_processes
 from flmm_plugin.errors import UserError, readable_errors
 from flmm_plugin.evaluation import DumpGroundingResults, PhraseRecords
+from flmm_plugin.models.weights.untrained import describe, needs_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Test (and evaluate) a grounding model')
     parser.add_argument('config', help='test config file path')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', help="checkpoint file; 'none' for a model with nothing to train")
     parser.add_argument('--work-dir', help='the directory to save the file containing evaluation metrics')
     parser.add_argument('--out', help='FILE.pkl: predictions for later evaluation; FILE.jsonl: a line for each phrase')
     parser.add_argument('--show', action='store_true', help='show prediction results')
@@ -47,13 +48,16 @@ def main() -> None:
         config = load_config(args.config, args.cfg_options, args.work_dir)
         config.launcher = args.launcher
         join_cpu_processes(config)
-        config.load_from = existing_checkpoint(args.checkpoint)
+        trained = needs_checkpoint(config.model, args.checkpoint)
+        config.load_from = existing_checkpoint(args.checkpoint) if trained else None
         check_data_folders(config, 'test_dataloader')
         if args.show or args.show_dir:
             if 'visualization' not in config.get('default_hooks', {}):
                 raise UserError("--show needs visualization=dict(type='GroundingVisualizationHook') in default_hooks.")
             config = trigger_visualization_hook(config, args)
         runner = Runner.from_cfg(config)
+        if not trained:
+            runner.logger.info(describe(runner.model))
         if args.out is not None:
             writer = PhraseRecords if args.out.endswith('.jsonl') else DumpGroundingResults
             runner.test_evaluator.metrics.append(writer(out_file_path=args.out))

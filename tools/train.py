@@ -18,6 +18,7 @@ from flmm_plugin.engine.config import (
 from flmm_plugin.engine.options import OptionsAction
 from flmm_plugin.engine.processes import join_cpu_processes
 from flmm_plugin.errors import UserError, readable_errors
+from flmm_plugin.models.weights.untrained import check_trained_model
 
 
 def parse_args() -> argparse.Namespace:
@@ -67,6 +68,7 @@ def main() -> None:
     args = parse_args()
     with readable_errors():
         config = load_config(args.config, args.cfg_options, args.work_dir)
+        check_trained_model(config.model)
         apply_arguments(config, args)
         check_data_folders(config, 'train_dataloader', 'val_dataloader')
         join_cpu_processes(config)

@@ -10,6 +10,7 @@ from flmm_plugin.apis.grounding import MIN_ATTENTION, MIN_SCORE
 from flmm_plugin.apis.inferencer import FLMMInferencer
 from flmm_plugin.engine.config import load_config
 from flmm_plugin.errors import UserError
+from flmm_plugin.models.weights.untrained import is_trained
 
 #: A tiny model, trained by ``make demo``.
 SHIPPED = 'flmm_plugin::tiny_flmm'
@@ -50,9 +51,11 @@ def load_inferencer(args: Namespace, **options: Any) -> FLMMInferencer:
         min_attention=args.min_attention,
     )
     if args.config is not None:
-        if args.checkpoint == SHIPPED:
+        config = load_config(args.config)
+        checkpoint = None if args.checkpoint == SHIPPED else args.checkpoint
+        if checkpoint is None and is_trained(config.model):
             raise UserError('--config needs --checkpoint: a checkpoint of tools/train.py')
-        return FLMMInferencer(load_config(args.config), args.checkpoint, args.device, **options)
+        return FLMMInferencer(config, checkpoint, args.device, **options)
     if Path(args.checkpoint).is_file():
         raise UserError(f'--checkpoint {args.checkpoint} is a file and needs --config: the config it was trained by')
     return FLMMInferencer.from_pretrained(args.checkpoint, args.device, **options)

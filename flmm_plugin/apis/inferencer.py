@@ -9,6 +9,7 @@ from typing import Any, overload
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
@@ -25,6 +26,7 @@ from flmm_plugin.engine.config import existing_checkpoint
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.weights.hub_folder import HubFolder
 from flmm_plugin.models.weights.trained_state import check_lmm
+from flmm_plugin.models.weights.untrained import describe, needs_checkpoint
 from flmm_plugin.registry import MODELS, TASK_UTILS
 
 MODES = ('chat', 'phrases', 'caption')
@@ -36,7 +38,7 @@ class FLMMInferencer:
 
     Args:
         config: a config file or a :class:`Config`.
-        checkpoint: what ``tools/train.py`` wrote.
+        checkpoint: what ``tools/train.py`` wrote; None for a model with nothing to train (:class:`AttentionMaskHead`).
         device: a torch device; the GPU where there is one by default.
         dtype: torch dtype of the LMM by name; by default the config's, or bfloat16 on a GPU where it names none.
         load_in_4bit, load_in_8bit: quantise the LMM with bitsandbytes while it is loaded.
@@ -51,7 +53,7 @@ class FLMMInferencer:
     def __init__(
         self,
         config: str | Path | Config,
-        checkpoint: str | Path,
+        checkpoint: str | Path | None = None,
         device: str | None = None,
         *,
         dtype: str | None = None,
@@ -64,8 +66,9 @@ class FLMMInferencer:
         max_pixels: int = MAX_PIXELS,
         max_cache_bytes: int | None = None,
     ) -> None:
-        path = existing_checkpoint(str(checkpoint))
         config = config if isinstance(config, Config) else Config.fromfile(config)
+        trained = needs_checkpoint(config.model, checkpoint)
+        path = existing_checkpoint(str(checkpoint)) if trained else None
         init_default_scope(config.get('default_scope', 'flmm_plugin'))
         self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
         lmm = {
@@ -73,7 +76,10 @@ class FLMMInferencer:
             **lmm_options(self.device, dtype, load_in_4bit, load_in_8bit, config.model['lmm']),
         }
         self.model = MODELS.build({**config.model, 'lmm': lmm})
-        check_lmm(self.model, load_checkpoint(self.model, path, map_location='cpu', logger='silent'))
+        if path is None:
+            print_log(describe(self.model), logger='current')
+        else:
+            check_lmm(self.model, load_checkpoint(self.model, path, map_location='cpu', logger='silent'))
         self.model.to(self.device).eval()
         if not isinstance(extractor, PhraseExtractor):
             built: PhraseExtractor = TASK_UTILS.build(dict(extractor or default_extractor()))

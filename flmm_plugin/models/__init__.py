@@ -3,7 +3,17 @@
 from flmm_plugin.models.asking import AskingFLMM
 from flmm_plugin.models.flmm import FLMM
 from flmm_plugin.models.lmms import DeepseekVLLMM, FrozenLMM, LlavaLMM, LlavaNextLMM
-from flmm_plugin.models.mask_heads import UNetMaskHead
+from flmm_plugin.models.mask_heads import AttentionMaskHead, UNetMaskHead
 from flmm_plugin.models.refiners import SAMRefiner
 
-__all__ = ['FLMM', 'AskingFLMM', 'DeepseekVLLMM', 'FrozenLMM', 'LlavaLMM', 'LlavaNextLMM', 'SAMRefiner', 'UNetMaskHead']
+__all__ = [
+    'FLMM',
+    'AskingFLMM',
+    'AttentionMaskHead',
+    'DeepseekVLLMM',
+    'FrozenLMM',
+    'LlavaLMM',
+    'LlavaNextLMM',
+    'SAMRefiner',
+    'UNetMaskHead',
+]

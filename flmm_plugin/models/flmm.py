@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from flmm_plugin.models.groundings import Grounding, phrase_texts, to_instances
 from flmm_plugin.models.losses import MaskLosses, average_over_phrases, resize_targets
-from flmm_plugin.models.mask_heads.batching import apply_by_size
+from flmm_plugin.models.mask_heads.batching import coarse_logits, crop
 from flmm_plugin.models.weights.hub import HubModel
 from flmm_plugin.models.weights.trained_state import keep_trained_only
+from flmm_plugin.models.weights.untrained import freeze_refiner
 from flmm_plugin.registry import MODELS
 from flmm_plugin.structures import LMMInputs, LMMOutputs, size_of
 
@@ -33,7 +34,8 @@ class OnCPU(BaseDataPreprocessor):
 class FLMM(HubModel):
     """A frozen LMM, a mask head on its attention maps and, if wanted, a refiner.
 
-    Only the mask head, the refiner's decoder and the text projection are trained, saved and loaded.
+    Only the mask head, the refiner's decoder and the text projection are trained, saved and loaded; nothing at all
+    where the mask head has nothing to train (:class:`AttentionMaskHead`).
 
     Args:
         lmm: config of a :class:`FrozenLMM`.
@@ -67,6 +69,8 @@ class FLMM(HubModel):
             self.register_buffer('heads', torch.tensor(self.lmm.heads))
         # "sam" and the names of the text projection are the authors' checkpoint keys.
         self.sam = None if refiner is None else MODELS.build(refiner)
+        if not getattr(self.mask_head, 'trained', True):
+            freeze_refiner(self.sam)
         if self.sam is not None and self.uses_text:
             self.text_layer_weights = nn.Parameter(torch.ones(self.lmm.num_layers))
             self.text_proj = nn.Linear(self.lmm.hidden_size, self.sam.embed_dim)
@@ -157,9 +161,8 @@ class FLMM(HubModel):
             phrases = phrase_texts(sample, lmm_inputs.num_phrases)
             if phrases is not None:
                 sample.pred_instances.phrases = sample.pred_instances.label_names = phrases
-            region = lmm_inputs.finest_grid.region
-            maps = lmm_outputs.attention_maps.mean(dim=1)
-            sample.set_field(maps if region is None else region.crop(maps), 'attention_maps', dtype=Tensor)
+            maps = crop(lmm_outputs.attention_maps.mean(dim=1), lmm_inputs.finest_grid.region)
+            sample.set_field(maps, 'attention_maps', dtype=Tensor)
         return list(data_samples)
 
     def tensor(self, images: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> list[dict[str, Any]]:
@@ -195,9 +198,8 @@ class FLMM(HubModel):
         self, images: Sequence[Tensor], inputs: Sequence[LMMInputs], outputs: Sequence[LMMOutputs]
     ) -> list[Grounding]:
         """Mask head and refiner; everything before the losses that is trained."""
-        coarse = apply_by_size(self.mask_head, [lmm_outputs.attention_maps for lmm_outputs in outputs])
         regions = [lmm_inputs.finest_grid.region for lmm_inputs in inputs]
-        coarse = [c if region is None else region.crop(c) for c, region in zip(coarse, regions, strict=True)]
+        coarse = coarse_logits(self.mask_head, [lmm_outputs.attention_maps for lmm_outputs in outputs], regions)
         if self.sam is None:
             return [Grounding(logits, None, None) for logits in coarse]
         texts = [self.text_prompts(lmm_outputs) for lmm_outputs in outputs] if self.uses_text else None

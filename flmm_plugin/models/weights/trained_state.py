@@ -24,11 +24,16 @@ def keep_trained_only(model: nn.Module, owner: str) -> None:
         owner: what decides the shapes, named in the error about a checkpoint made for another one.
     """
 
+    trained = any(parameter.requires_grad for parameter in model.parameters())
+
     def drop_frozen(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-        for name in [n for n in state if n.startswith(prefix) and is_frozen(n.removeprefix(prefix))]:
-            del state[name]
+        for name in [n for n in state if n.startswith(prefix)]:
+            if not trained or is_frozen(name.removeprefix(prefix)):
+                del state[name]
 
     def check(state: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
+        if not trained:
+            raise CheckpointError('nothing of this model is trained, so that no checkpoint fits it')
         given = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
         check_trained(model.state_dict(), given, owner)
 

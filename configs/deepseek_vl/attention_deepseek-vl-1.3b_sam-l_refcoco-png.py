@@ -1,0 +1,3 @@
+# Nothing trained: tools/test.py takes `none` for its checkpoint. docs/untrained.md says how heads are chosen.
+_base_ = ['../_base_/attention_sam-l_refcoco-png.py']
+model = dict(lmm=dict(type='DeepseekVLLMM', pretrained='deepseek-community/deepseek-vl-1.3b-chat', dtype='bfloat16'))

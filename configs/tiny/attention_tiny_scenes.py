@@ -1,0 +1,3 @@
+# The tiny LMM's attention alone, nothing trained: `python tools/test.py configs/tiny/attention_tiny_scenes.py none`.
+_base_ = ['./flmm_tiny_scenes.py']
+model = dict(mask_head=dict(_delete_=True, type='AttentionMaskHead'), refiner=dict(prompts=['box']))
