@@ -59,16 +59,13 @@ def random_twin(name: str, folder: str) -> str:
     """A model of the same config with two layers in each of its towers, and weights drawn at random."""
     transformers, torch = importlib.import_module('transformers'), importlib.import_module('torch')
     config = transformers.AutoConfig.from_pretrained(name)
-    for part in (config.get_text_config(), config.vision_config):
-        for field in ('num_hidden_layers', 'depth'):
-            if isinstance(getattr(part, field, None), int):
-                setattr(part, field, 2)
-        if getattr(part, 'layer_types', None):
-            part.layer_types = part.layer_types[:2]
-        if getattr(part, 'fullatt_block_indexes', None):
-            part.fullatt_block_indexes = [1]
-        if getattr(part, 'deepstack_visual_indexes', None):
-            part.deepstack_visual_indexes = [0]
+    for part in (config.get_text_config(), *(getattr(config, field, None) for field in config.sub_configs)):
+        shorten(part)
+    # What says nothing of places and attention is made small: a 72B model's twin fits into a laptop's memory.
+    text = config.get_text_config()
+    if isinstance(getattr(text, 'intermediate_size', None), int):
+        text.intermediate_size = min(text.intermediate_size, 1024)
+    config.tie_word_embeddings = text.tie_word_embeddings = True
     torch.manual_seed(0)
     model = transformers.AutoModelForImageTextToText.from_config(config)
     with torch.no_grad():
@@ -78,6 +75,19 @@ def random_twin(name: str, folder: str) -> str:
     model.save_pretrained(folder)
     transformers.AutoProcessor.from_pretrained(name).save_pretrained(folder)
     return folder
+
+
+def shorten(config: Any) -> None:
+    """Two layers; what is said of single layers is kept for these."""
+    for field in ('num_hidden_layers', 'depth'):
+        if isinstance(getattr(config, field, None), int):
+            setattr(config, field, min(getattr(config, field), 2))
+    if getattr(config, 'layer_types', None):
+        first, *others = config.layer_types  # one of each kind: hybrids begin with layers that do not attend
+        config.layer_types = [first, next((kind for kind in others if kind != first), first)]
+    for field, kept in (('fullatt_block_indexes', [1]), ('deepstack_visual_indexes', [0])):
+        if getattr(config, field, None):
+            setattr(config, field, kept)
 
 
 def check_layout(lmm: Any) -> Iterator[Finding]:

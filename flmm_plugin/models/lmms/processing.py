@@ -58,11 +58,14 @@ def load_processor(name: str, options: Mapping[str, Any]) -> Any:
     chosen = {'use_fast': True} if Version('5') > TRANSFORMERS else {}
     try:
         processor = AutoProcessor.from_pretrained(resolve(name), **{**chosen, **options})
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:  # the last names the package that it needs
         reason = str(error).strip().splitlines()[0]
         raise UserError(f'{name}: its processor cannot be loaded ({reason})') from error
     if not hasattr(processor, 'image_processor') or not hasattr(processor, 'tokenizer'):
-        raise UserError(f'{name}: {type(processor).__name__} does not process images and text')
+        raise UserError(
+            f'{name}: it comes with a {type(processor).__name__} alone, which does not process images and text. '
+            'Is preprocessor_config.json there?'
+        )
     if not (getattr(processor, 'chat_template', None) or getattr(processor.tokenizer, 'chat_template', None)):
         raise UserError(
             f'{name}: its processor has no chat template. Give one: processor_kwargs=dict(chat_template=...)'

@@ -66,9 +66,35 @@ def test_text_model_is_refused(tmp_path: Path):
 
 
 def test_unreachable_hub(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv('HF_HUB_OFFLINE', '1')
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
     with pytest.raises(UserError, match='cannot be loaded'):
         AutoLMM('nobody/no-such-model')
+
+
+def test_folder_without_processor(tiny_llava_dir: Path, tmp_path: Path):
+    (tmp_path / 'config.json').write_text((tiny_llava_dir / 'config.json').read_text())
+    with pytest.raises(UserError, match='processor|process images and text'):
+        AutoLMM(str(tmp_path))
+
+
+@pytest.mark.parametrize('name', ['no/such/folder/here', './absent'])
+def test_absent_folder(name: str):
+    with pytest.raises(UserError, match=r'its config cannot be loaded \(.+\)'):
+        AutoLMM(name)
+
+
+@pytest.mark.parametrize('family', ['qwen2_5_vl', 'mistral3'])
+def test_limits_tokens_of_a_picture(family: str, tmp_path: Path):
+    if family not in FAMILIES:
+        pytest.skip('not in this transformers')
+    folder = str(FAMILIES[family](tmp_path))
+    limits = {'qwen2_5_vl': dict(max_pixels=112 * 112), 'mistral3': dict(size={'longest_edge': 112})}
+    full, limited = (
+        AutoLMM(folder, certify=False, processor_kwargs=options).prepare(random_image(280, 280), 'the dog')
+        for options in ({}, limits[family])
+    )
+    counts = [len(sample.finest_grid.columns) for sample in (full, limited)]
+    assert counts[1] <= (16 if family == 'qwen2_5_vl' else 49) < counts[0]
 
 
 def test_processor_without_chat_template(tiny_llava_dir: Path, tmp_path: Path):
