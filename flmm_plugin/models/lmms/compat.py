@@ -35,3 +35,11 @@ def layer_tensors(past: Cache) -> list[tuple[Tensor, Tensor]]:
     if hasattr(past, 'layers'):
         return [(layer.keys, layer.values) for layer in past.layers]
     return list(zip(past.key_cache, past.value_cache, strict=True))
+
+
+def set_layer_tensors(past: Cache, layer: int, keys: Tensor, values: Tensor) -> None:
+    """Put other keys and values in place of a layer's."""
+    if hasattr(past, 'layers'):
+        past.layers[layer].keys, past.layers[layer].values = keys, values
+    else:
+        past.key_cache[layer], past.value_cache[layer] = keys, values

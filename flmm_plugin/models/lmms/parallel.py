@@ -14,9 +14,45 @@ from torch import Tensor
 from transformers import Cache
 
 from flmm_plugin.models.capture.positions import KeptTokens, positions_of
-from flmm_plugin.models.lmms.compat import crop_cache, layer_tensors
+from flmm_plugin.models.lmms.compat import crop_cache, layer_tensors, set_layer_tensors
 from flmm_plugin.models.lmms.reading import ReadingLMM
 from flmm_plugin.structures import LMMInputs
+
+#: Tokens that there is room for where a caller does not say how long an answer may be.
+ROOM = 128
+
+
+class RoomyTokens(KeptTokens):
+    """Keys and values with room for those to come: they are written where they stay, while transformers' own are copied
+    whole for each token that is added.
+
+    Args:
+        room: tokens that may come before all are copied once more.
+    """
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+        self._whole: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> Any:
+        if len(self) <= layer_idx:
+            super().update(key_states, value_states, layer_idx, *args, **kwargs)
+            return layer_tensors(self)[layer_idx]
+        known = self.get_seq_length(layer_idx)
+        end = known + key_states.shape[-2]
+        if layer_idx not in self._whole or self._whole[layer_idx][0].shape[-2] < end:
+            keys, values = (
+                F.pad(kept[..., :known, :], (0, 0, 0, end - known + self.room))
+                for kept in layer_tensors(self)[layer_idx]
+            )
+            self._whole[layer_idx] = keys, values
+        whole = self._whole[layer_idx]
+        for kept, further in zip(whole, (key_states, value_states), strict=True):
+            kept[..., known:end, :] = further
+        keys, values = (kept[..., :end, :] for kept in whole)
+        set_layer_tensors(self, layer_idx, keys, values)
+        return keys, values
 
 
 @torch.no_grad()
@@ -40,7 +76,7 @@ def answer_together(
         return [(trim(lmm, sequence[0, len(prompts[0].input_ids) :]), pasts[0])]
     lengths = [len(prompt.input_ids) for prompt in prompts]
     longest = max(lengths)
-    together = side_by_side(pasts, lengths)
+    together = side_by_side(pasts, lengths, options.get('max_new_tokens') or ROOM)
     crop_cache(together, longest - 1)  # `generate` wants something to read
     padding = next(iter({0, 1} - {lmm.image_token_id}))
     ids = torch.full((len(prompts), longest), padding)
@@ -56,9 +92,12 @@ def answer_together(
     return list(zip(answers, taken_apart(together, pasts, lengths), strict=True))
 
 
-def side_by_side(pasts: Sequence[KeptTokens], lengths: Sequence[int]) -> KeptTokens:
-    """One cache of B texts, whose last tokens stand side by side; what is before a shorter one's first is padding."""
-    longest, joined = max(lengths), KeptTokens()
+def side_by_side(pasts: Sequence[KeptTokens], lengths: Sequence[int], room: int) -> KeptTokens:
+    """One cache of B texts, whose last tokens stand side by side; what is before a shorter one's first is padding.
+
+    ``room``: how many tokens are likely to follow.
+    """
+    longest, joined = max(lengths), RoomyTokens(room)
     for layer, kept in enumerate(zip(*(layer_tensors(past) for past in pasts), strict=True)):
         keys, values = (
             torch.cat([F.pad(own, (0, 0, longest - length, 0)) for own, length in zip(tensors, lengths, strict=True)])
