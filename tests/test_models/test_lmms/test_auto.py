@@ -73,7 +73,7 @@ def test_unreachable_hub(monkeypatch: pytest.MonkeyPatch):
 
 def test_folder_without_processor(tiny_llava_dir: Path, tmp_path: Path):
     (tmp_path / 'config.json').write_text((tiny_llava_dir / 'config.json').read_text())
-    with pytest.raises(UserError, match='processor|process images and text'):
+    with pytest.raises(UserError, match=r'process'):
         AutoLMM(str(tmp_path))
 
 
