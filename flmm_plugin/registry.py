@@ -14,6 +14,7 @@ from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_CONSTRUCTORS
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
@@ -28,6 +29,7 @@ HOOKS = Registry('hook', parent=MMENGINE_HOOKS, locations=['flmm_plugin.engine']
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor', parent=MMENGINE_CONSTRUCTORS, locations=['flmm_plugin.engine']
 )
+OPTIM_WRAPPERS = Registry('optim_wrapper', parent=MMENGINE_OPTIM_WRAPPERS, locations=['flmm_plugin.engine'])
 VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, locations=['flmm_plugin.visualization'])
 TASK_UTILS = Registry('task util', parent=MMENGINE_TASK_UTILS, locations=['flmm_plugin.apis.phrases'])
 
@@ -36,7 +38,6 @@ for _name in (
     'EVALUATOR',
     'LOG_PROCESSORS',
     'MODEL_WRAPPERS',
-    'OPTIM_WRAPPERS',
     'OPTIMIZERS',
     'PARAM_SCHEDULERS',
     'RUNNERS',

@@ -1,3 +1,4 @@
+from flmm_plugin.engine.accumulation import AmpOptimWrapper, OptimWrapper
 from flmm_plugin.engine.hooks import (
     CheckpointHook,
     DiskCacheHook,
@@ -13,6 +14,7 @@ from flmm_plugin.engine.param_groups import MergedOptimWrapperConstructor
 from flmm_plugin.engine.safe_globals import allow_mmengine_checkpoints
 
 __all__ = [
+    'AmpOptimWrapper',
     'CheckpointHook',
     'DiskCacheHook',
     'EarlyStoppingHook',
@@ -21,6 +23,7 @@ __all__ = [
     'GroundingVisualizationHook',
     'MergedOptimWrapperConstructor',
     'MetricsJsonHook',
+    'OptimWrapper',
     'ResumableEpochLoop',
     'SeedHook',
 ]

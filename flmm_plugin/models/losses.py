@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 import torch
 import torch.nn.functional as F
 from mmengine.dist import all_reduce
+from mmengine.logging import MessageHub
 from torch import Tensor, nn
 
 from flmm_plugin.registry import MODELS
 from flmm_plugin.structures import size_of
+
+#: Under which the message hub has the phrases a rank that the last losses are means of: () fp32.
+PHRASES = 'phrases_per_rank'
 
 
 class MaskLosses(nn.Module):
@@ -44,9 +48,13 @@ def average_over_phrases(terms: Sequence[Mapping[str, Tensor]], counts: Sequence
     ranks are averaged, so that each rank divides by the mean number of phrases of the ranks, as mmdet does with its
     ``avg_factor``. Divided by its own, phrases of a rank that has few would weigh more. Figures for the log are those
     of the rank's own phrases.
+
+    The mean number of phrases is left in the message hub, for steps that gather several batches
+    (:mod:`flmm_plugin.engine.accumulation`).
     """
     phrases_per_rank = next(iter(terms[0].values())).new_full((), sum(counts), dtype=torch.float32)
     all_reduce(phrases_per_rank, op='mean')
+    MessageHub.get_current_instance().update_info(PHRASES, phrases_per_rank, resumed=False)
     means = {}
     for name in terms[0]:
         total = torch.stack([term[name] * count for term, count in zip(terms, counts, strict=True)]).sum()
