@@ -12,6 +12,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,13 @@ def read_rgb(
     """
     with open_file(path, backend_args) as image:
         return np.array(to_rgb(image, size))
+
+
+@cache
+def picture_suffixes() -> frozenset[str]:
+    """'.jpg', '.png' and the others of files that Pillow reads."""
+    known = Image.registered_extensions()
+    return frozenset(suffix for suffix, kind in known.items() if kind in Image.OPEN)
 
 
 @contextmanager

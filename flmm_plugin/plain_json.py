@@ -1,10 +1,33 @@
-"""JSON that every reader takes: it knows no NaN and no infinity."""
+"""JSON that every reader takes, which knows no NaN and no infinity, and JSON as others write it."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
+
+from flmm_plugin.errors import DataError
+
+
+def parse_json(content: bytes, source: str, encodings: Sequence[str] = ()) -> Any:
+    """Parse JSON in UTF-8, UTF-16 or UTF-32, with or without a byte-order mark, or in the first of ``encodings``.
+
+    Raises:
+        DataError: damaged; the message begins with ``source``.
+    """
+    try:
+        with suppress(UnicodeDecodeError):
+            return json.loads(content)
+        for encoding in encodings:
+            with suppress(UnicodeDecodeError):
+                return json.loads(content.decode(encoding))
+        raise DataError(f'{source} is not a JSON file (its text is not in UTF-8): write it again.')
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f'{source} is not a JSON file ({error}): download or write it again.') from error
 
 
 def to_json(value: Any, **options: Any) -> str:

@@ -41,6 +41,8 @@ def report(check: Check) -> None:
         for what, number, official in one.rows():
             print(f'  {one.name:<16}{what:<10}{number:>9}' + (f'   official {official:>9}' if official else ''))
     print(f'  decoded {check.checked}, problems {len(check.problems)}', flush=True)
+    for note in check.notes:
+        print(f'  note: {note}')
     for problem in check.problems:
         print(f'  - {problem}')
 

@@ -39,6 +39,8 @@ def main() -> None:
     args = parse_args()
     with readable_errors():
         questions = read_viscot(args.benchmark)[: args.limit]
+        if swapped := sum(question.swapped for question in questions):
+            print(f'{args.benchmark}: the corners of {swapped} boxes were swapped and are put in order')
         inferencer = load_inferencer(args)
         rows = []
         for question in tqdm(questions):

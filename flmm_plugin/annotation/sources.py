@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from flmm_plugin.datasets.base import load_json
+from flmm_plugin.datasets.records import load_json
 from flmm_plugin.errors import DataError
 
 SUFFIXES = frozenset('.jpg .jpeg .png .webp .bmp .gif .tif .tiff .ppm .jfif .avif .heic'.split())

@@ -6,6 +6,7 @@ Scoring by a language model, as the benchmark's authors do, needs a service and 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,25 +20,26 @@ REQUEST = 'Please provide the bounding box coordinate of the region that can hel
 
 @dataclass(frozen=True)
 class Question:
-    """``box``: x0, y0, x1, y1 in pixels, where the answer is to be seen."""
+    """``box``: x0, y0, x1, y1 in pixels, where the answer is to be seen, in order; ``swapped``: the file's is not."""
 
     id: Any
     image: str
     text: str
     box: tuple[float, float, float, float]
     answer: str
+    swapped: bool = False
 
 
 def read_viscot(path: str | Path) -> list[Question]:
     """Read a file of the benchmark: a JSON list of records, or a record a line.
 
     A record has ``image: [FILE, 'FILE###[x0, y0, x1, y1]']`` and ``conversations``, whose first turn asks and whose
-    last turn is the answer.
+    last turn is the answer. Corners of boxes are put in order, as some of the official files (7 of 888 of docvqa) need.
     """
     try:
-        content = Path(path).read_text()
+        content = Path(path).read_text(encoding='utf-8-sig')
         records = json.loads(content) if content.lstrip()[:1] == '[' else [json.loads(r) for r in content.splitlines()]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f'{path} cannot be read as JSON of the VisCoT benchmark: {error}') from error
     return [read_record(record, f'{path}: record {index}') for index, record in enumerate(records)]
 
@@ -48,8 +50,12 @@ def read_record(record: dict[str, Any], where: str) -> Question:
         box = tuple(float(value) for value in re.findall(r'-?\d+(?:\.\d+)?', region.split('###')[1]))
         turns = record['conversations']
         text = turns[0]['value'].replace(REQUEST, '').replace('<image>', '').strip()
+        if not isinstance(image, str) or not all(map(math.isfinite, box)):
+            raise TypeError('a file name and four numbers are meant')
         x0, y0, x1, y1 = box
-        return Question(record.get('question_id', where), image, text, (x0, y0, x1, y1), turns[-1]['value'].strip())
+        ordered = (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+        answer = turns[-1]['value'].strip()
+        return Question(record.get('question_id', where), image, text, ordered, answer, ordered != box)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             f"{where} is not of the VisCoT format (image: [FILE, 'FILE###[x0, y0, x1, y1]'], conversations): {error!r}"

@@ -1,4 +1,5 @@
 from flmm_plugin.datasets import transforms
+from flmm_plugin.datasets.folder import FolderDataset
 from flmm_plugin.datasets.gcg import GCGDataset
 from flmm_plugin.datasets.grefcoco import GRefCOCODataset
 from flmm_plugin.datasets.png import PNGDataset
@@ -7,6 +8,7 @@ from flmm_plugin.datasets.refcoco import RefCOCODataset
 from flmm_plugin.datasets.yes_no import YesNoDataset
 
 __all__ = [
+    'FolderDataset',
     'GCGDataset',
     'GRefCOCODataset',
     'PNGDataset',

@@ -6,8 +6,8 @@ A data set knows no LMM. Its samples say, for one image, which text is read and 
   where the annotations state them;
 - ``segments``: list of :class:`~flmm_plugin.structures.Segment`, the answer text piece by piece;
 - ``phrases``: one dict for each phrase, in phrase-index order: ``text``, ``is_thing``, ``is_plural`` and where its mask
-  comes from: ``segmentations`` (COCO polygons or RLE, united; none at all where the phrase means nothing in the
-  image), ``segment_ids`` (ids in the PNG file ``seg_map_path``, united) or ``shapes`` (labelled polygons), with
+  comes from: ``segmentations`` (COCO polygons, RLE or mask files, united; none at all where the phrase means nothing in
+  the image), ``segment_ids`` (ids in the PNG file ``seg_map_path``, united) or ``shapes`` (labelled polygons), with
   ``source`` naming the file and id for error messages.
 
 Masks are decoded by the pipeline (:class:`~flmm_plugin.datasets.transforms.LoadGroundingMasks`), sample by sample.
@@ -15,18 +15,18 @@ Masks are decoded by the pipeline (:class:`~flmm_plugin.datasets.transforms.Load
 
 from __future__ import annotations
 
-import json
 import logging
 import os.path as osp
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from mmengine.dataset import BaseDataset
-from mmengine.fileio import exists, get, isdir, join_path
+from mmengine.fileio import exists, isdir, join_path
 from mmengine.logging import print_log
 
+from flmm_plugin.datasets.records import Record, Table
 from flmm_plugin.errors import DataError, UserError
 
 PROMPT = 'Please give me a description of the image.'
@@ -72,6 +72,7 @@ class GroundingDataset(BaseDataset):
         self.prompt = prompt
         self.name = name
         self.on_bad_data = on_bad_data
+        self._flat: dict[str, int] = {}
         self.left_out: list[str] = []  # what is wrong with the records that were left out while loading
         super().__init__(test_mode=test_mode, **kwargs)
 
@@ -79,6 +80,8 @@ class GroundingDataset(BaseDataset):
         super().full_init()
         if self.left_out:
             warn(f'{type(self).__name__}: {len(self.left_out)} bad records are left out; {len(self)} samples remain.')
+        for note in self.notes:
+            warn(f'{type(self).__name__}: {note}.')
         if self.on_bad_data == 'skip':
             # Which samples turned out to be bad; in shared memory, so that all workers know and count them together.
             self._bad = torch.zeros(len(self), dtype=torch.bool).share_memory_()
@@ -105,6 +108,8 @@ class GroundingDataset(BaseDataset):
     def __getitem__(self, idx: int) -> Any:
         if self.on_bad_data == 'error':
             return super().__getitem__(idx)
+        if idx >= len(self):  # the end of an iteration, not a place to begin again
+            raise IndexError(f'{type(self).__name__} has {len(self)} samples, there is none of index {idx}')
         for index in ((idx + step) % len(self) for step in range(len(self))):
             if self._bad[index]:
                 continue
@@ -142,12 +147,12 @@ class GroundingDataset(BaseDataset):
     def image_path(self, file_name: str) -> str:
         return join_path(self.data_prefix['img_path'], file_name)
 
-    def sample(self, image: dict, sample_id: str, protocol: str, **rest: Any) -> dict:
+    def sample(self, image: Record, sample_id: str, protocol: str, **rest: Any) -> dict:
         """What every sample says of itself, from a record like those of COCO's ``images``; its size may be unknown."""
         return {
-            'img_id': image['id'],
-            'img_path': self.image_path(image['file_name']),
-            **{key: int(image[key]) for key in ('height', 'width') if key in image},
+            'img_id': image.identity(),
+            'img_path': self.image_path(image.words('file_name')),
+            **{key: image.whole(key, least=1) for key in ('height', 'width') if key in image},
             'sample_id': sample_id,
             'dataset_name': self.name,
             'protocol': protocol,
@@ -155,29 +160,26 @@ class GroundingDataset(BaseDataset):
             **rest,
         }
 
+    def table(self, values: Iterable[Any], source: str, what: str, key: str = 'id') -> Table:
+        """Records of a file by their id; those without one are bad records."""
+        return Table(values, source, what, self.tolerating, key)
+
+    def count_flat(self, number: int, source: str) -> None:
+        """Note that ``number`` polygons of an annotation have no inside and will be left out."""
+        if number:
+            self._flat[source] = number
+
+    @property
+    def notes(self) -> list[str]:
+        """What is left out of annotations that are used nevertheless."""
+        if not self._flat:
+            return []
+        number, where = sum(self._flat.values()), ', '.join(list(self._flat)[:3])
+        return [
+            f'{number} polygons of fewer than three corners are left out, in {len(self._flat)} annotations ({where}'
+            + (', ...)' if len(self._flat) > 3 else ')')
+        ]
+
 
 def warn(message: str) -> None:
     print_log(message, logger='current', level=logging.WARNING)
-
-
-def load_json(path: str, encodings: Sequence[str] = ('utf-8',)) -> Any:
-    """Parse a JSON file in the first of the encodings that fits; a damaged one is an error that names it."""
-    try:
-        return json.loads(_decode(get(path), encodings))
-    except ValueError as error:
-        raise DataError(f'{path} is not a JSON file ({error}): download or write it again.') from error
-
-
-def _decode(content: bytes, encodings: Sequence[str]) -> str:
-    for encoding in encodings[:-1]:
-        with suppress(UnicodeDecodeError):
-            return content.decode(encoding)
-    return content.decode(encodings[-1])
-
-
-def lookup(table: dict, key: Any, what: str, path: str) -> Any:
-    """``table[key]``, or an error that names what is missing and in which file."""
-    try:
-        return table[key]
-    except KeyError:
-        raise DataError(f'{path} has no {what} {key}: the annotation files do not belong together.') from None

@@ -40,11 +40,13 @@ class Count:
 
 @dataclass
 class Check:
-    """What was found in one data set: problems, each naming file and id, and at most ``pictures`` packed samples."""
+    """What was found in one data set: problems, each naming file and id, notes on what is used in part, and pictures
+    (packed samples)."""
 
     title: str
     counts: list[Count] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     checked: int = 0
     pictures: list[dict] = field(default_factory=list)
 
@@ -82,6 +84,7 @@ def check_data_set(config: dict, limit: int | None = None, workers: int = 0, pic
         check.problems.append(str(error))
         return check
     check.problems += dataset.left_out
+    check.notes = dataset.notes
     check.counts = count(dataset)
     check.problems += [problem for one in check.counts for problem in wrong_sizes(one)]
     chosen = spread(len(dataset), limit)

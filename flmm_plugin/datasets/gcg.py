@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flmm_plugin.datasets.base import GroundingDataset, load_json, lookup
+from flmm_plugin.datasets.base import GroundingDataset
+from flmm_plugin.datasets.records import Id, Record, load_json
+from flmm_plugin.datasets.transforms.polygons import count_flat
 from flmm_plugin.errors import DataError
 from flmm_plugin.registry import DATASETS
 
@@ -29,43 +31,54 @@ class GCGDataset(GroundingDataset):
         super().__init__(ann_file=ann_file, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        spoken, drawn = load_json(self.ann_file), load_json(self.mask_file)
-        sizes = {image['id']: image for image in drawn['images']}
-        captions: dict[object, list[dict]] = {}
-        masks: dict[object, list[dict]] = {}
-        for found, records in ((captions, spoken['annotations']), (masks, drawn['annotations'])):
-            for record in records:
-                found.setdefault(record['image_id'], []).append(record)
+        spoken = Record.of(load_json(self.ann_file), self.ann_file)
+        drawn = Record.of(load_json(self.mask_file), self.mask_file)
+        sizes = self.table(drawn.items('images'), self.mask_file, 'image')
+        captions, masks = self._by_image(spoken), self._by_image(drawn)
         samples = []
-        for image in spoken['images']:
+        for value in spoken.items('images'):
             with self.tolerating():
-                own = lookup(captions, image['id'], 'caption of image', self.ann_file)
-                size = lookup(sizes, image['id'], 'image', self.mask_file)
-                samples.append(self._sample({**size, **image}, own, masks.get(image['id'], [])))
+                image_id = Record.of(value, f'{self.ann_file}: an image').identity()
+                if image_id not in captions:
+                    raise DataError(f'{self.ann_file} has no caption of image {image_id}.')
+                image = {**sizes.find(image_id).content, **value}
+                image['file_name'] = image.get('file_name') or f'{image_id}.jpg'
+                record = Record(image, f'{self.ann_file}: image {image_id}')
+                samples.append(self._sample(record, captions[image_id], masks.get(image_id, [])))
         return samples
 
-    def _sample(self, image: dict, captions: list[dict], masks: list[dict]) -> dict:
-        labels = captions[0].get('labels', [])
+    def _by_image(self, content: Record) -> dict[Id, list[Record]]:
+        """The annotations of each image, in the file's order."""
+        found: dict[Id, list[Record]] = {}
+        for number, value in enumerate(content.items('annotations'), 1):
+            with self.tolerating():
+                record = Record.of(value, f'{content.where}: annotation number {number}')
+                found.setdefault(record.identity('image_id'), []).append(record)
+        return found
+
+    def _sample(self, image: Record, captions: list[Record], masks: list[Record]) -> dict:
+        labels = captions[0].several_words('labels') if 'labels' in captions[0] else []
+        image_id = image.identity()
         if len(labels) != len(masks):
             raise DataError(
-                f'{self.ann_file}: annotation {captions[0].get("id")} of image {image["id"]} has {len(labels)} labels, '
-                f'but {self.mask_file} has {len(masks)} masks of that image: the files do not belong together.'
+                f'{self.ann_file}: annotation {captions[0].content.get("id")} of image {image_id} has {len(labels)} '
+                f'labels, but {self.mask_file} has {len(masks)} masks of that image: the files do not belong together.'
             )
-        source = f'{self.mask_file}: annotation {{}} of image {image["id"]}'
-        record = dict(image, file_name=image.get('file_name') or f'{image["id"]}.jpg')
+        for mask in masks:
+            self.count_flat(count_flat(mask.value('segmentation')), mask.where)
         return self.sample(
-            record,
-            f'{self.name or "gcg"}/{image["id"]}',
+            image,
+            f'{self.name or "gcg"}/{image_id}',
             'gcg',
             segments=[],
-            captions=[caption['caption'] for caption in captions],
+            captions=[caption.text('caption') for caption in captions],
             phrases=[
                 dict(
                     text=label,
                     is_thing=True,
                     is_plural=False,
-                    segmentations=[mask['segmentation']],
-                    source=source.format(mask['id']),
+                    segmentations=[mask.value('segmentation')],
+                    source=f'{self.mask_file}: annotation {mask.identity()} of image {image_id}',
                 )
                 for label, mask in zip(labels, masks, strict=True)
             ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flmm_plugin.datasets.base import load_json, lookup
+from flmm_plugin.datasets.records import Record, Table, load_json
 from flmm_plugin.datasets.refcoco import RefCOCODataset
 from flmm_plugin.registry import DATASETS
 
@@ -29,12 +29,14 @@ class GRefCOCODataset(RefCOCODataset):
     def __init__(self, *, protocol: str = 'generalized/independent/all_sentences', **kwargs: Any) -> None:
         super().__init__(protocol=protocol, **kwargs)
 
-    def _load_refs(self) -> list[dict]:
+    def _load_refs(self) -> Any:
         return load_json(self.split_file)
 
-    def _annotations(self, ref: dict, annotations: dict[int, dict]) -> list[dict]:
-        ids = ref['ann_id'] if isinstance(ref['ann_id'], list) else [ref['ann_id']]
+    def _annotations(self, ref: Record, annotations: Table) -> list[Record]:
+        ids = ref.identities('ann_id')
+        if not ids:
+            raise ref.wrong('ann_id', f'ids of annotations, or [{NO_TARGET}] where nothing is meant')
         if ids == [NO_TARGET]:
             return []
-        found = [lookup(annotations, key, 'annotation', self.ann_file) for key in ids]
-        return [annotation for annotation in found if not annotation.get('iscrowd')] or found
+        found = [annotations.find(one) for one in ids]
+        return [annotation for annotation in found if not annotation.flag('iscrowd', default=False)] or found

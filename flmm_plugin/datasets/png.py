@@ -7,7 +7,8 @@ from typing import Any
 from mmengine.fileio import join_path
 from mmengine.logging import print_log
 
-from flmm_plugin.datasets.base import GroundingDataset, load_json, lookup
+from flmm_plugin.datasets.base import GroundingDataset
+from flmm_plugin.datasets.records import Record, Table, load_json, values_of
 from flmm_plugin.errors import DataError
 from flmm_plugin.registry import DATASETS
 from flmm_plugin.structures import Segment
@@ -39,24 +40,25 @@ class PNGDataset(GroundingDataset):
         super().__init__(ann_file=ann_file, data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        panoptic = load_json(self.panoptic_file)
-        images = {int(image['id']): image for image in panoptic['images']}
-        segmentations = {int(record['image_id']): record for record in panoptic['annotations']}
-        is_thing = {category['id']: bool(category['isthing']) for category in panoptic['categories']}
+        panoptic = Record.of(load_json(self.panoptic_file), self.panoptic_file)
+        images = self.table(panoptic.items('images'), self.panoptic_file, 'image')
+        segmentations = self.table(
+            panoptic.items('annotations'), self.panoptic_file, 'annotation of image', key='image_id'
+        )
+        categories = self.table(panoptic.items('categories'), self.panoptic_file, 'category')
         samples, empty = [], 0
-        for index, narrative in enumerate(load_json(self.ann_file)):
-            image_id = int(narrative['image_id'])
+        for index, value in enumerate(values_of(load_json(self.ann_file), self.ann_file)):
             with self.tolerating():
-                image = lookup(images, image_id, 'image', self.panoptic_file)
-                record = lookup(segmentations, image_id, 'annotation of image', self.panoptic_file)
-                things = {segment['id']: is_thing[segment['category_id']] for segment in record['segments_info']}
-                segments, phrases = self._read(narrative['segments'], things, image_id)
+                narrative = Record.of(value, f'{self.ann_file}: narrative number {index + 1}')
+                image = images.find(narrative.whole('image_id'))
+                annotation = segmentations.find(narrative.whole('image_id'))
+                segments, phrases = self._read(narrative, self._things(annotation, categories))
                 if not phrases:
                     empty += 1
                     continue
-                sample = self.sample(image, f'{self.name or PROTOCOL}/{image_id}/{index}', PROTOCOL)
+                sample = self.sample(image, f'{self.name or PROTOCOL}/{image.whole("id")}/{index}', PROTOCOL)
                 sample.update(segments=segments, phrases=phrases)
-                sample.update(seg_map_path=join_path(self.data_prefix['seg_path'], record['file_name']))
+                sample.update(seg_map_path=join_path(self.data_prefix['seg_path'], annotation.words('file_name')))
                 samples.append(sample)
         if not samples:
             raise DataError(f'{self.ann_file} has no narrative with a grounded phrase.')
@@ -64,24 +66,40 @@ class PNGDataset(GroundingDataset):
             print_log(f'{self.ann_file}: {empty} narratives ground no phrase and are left out.', logger='current')
         return samples
 
-    def _read(self, records: list[dict], things: dict[int, bool], image_id: int) -> tuple[list[Segment], list[dict]]:
-        """The text of a narrative and its phrases. ``things``: id of each panoptic segment -> whether it is a thing."""
+    def _things(self, annotation: Record, categories: Table) -> dict[int, bool]:
+        """Whether each panoptic segment of an image, by its id, is a thing."""
+        things: dict[int, bool] = {}
+        for segment in annotation.records('segments_info', 'segment'):
+            is_thing = categories.find(segment.identity('category_id')).flag('isthing')
+            if things.setdefault(segment.whole('id'), is_thing) != is_thing:
+                raise DataError(f'{segment.where} has the id {segment.whole("id")} of another, of another kind.')
+        return things
+
+    def _read(self, narrative: Record, things: dict[int, bool]) -> tuple[list[Segment], list[dict]]:
+        """The text of a narrative and its phrases. ``things``: see :meth:`_things`."""
         segments: list[Segment] = []
         phrases: list[dict] = []
-        for record in records:
-            ids = [int(segment_id) for segment_id in record['segment_ids']]
-            segments.append(Segment(record['utterance'], len(phrases) if ids else -1))
+        image_id = narrative.whole('image_id')
+        for segment in narrative.records('segments', 'segment'):
+            ids = segment.wholes('segment_ids')
+            utterance = segment.text('utterance')
+            segments.append(Segment(utterance, len(phrases) if ids else -1))
             if not ids:
                 continue
             for segment_id in ids:
-                lookup(things, segment_id, f'segment (of image {image_id})', self.panoptic_file)
+                if segment_id not in things:
+                    raise DataError(
+                        f'{self.panoptic_file} has no segment (of image {image_id}) {segment_id}: '
+                        'the annotation files do not belong together.'
+                    )
+            is_plural = segment.flag('plural')
             phrases.append(
                 dict(
-                    text=record['utterance'].strip(),
-                    is_thing=bool(record['plural']) or all(things[segment_id] for segment_id in ids),
-                    is_plural=bool(record['plural']),
+                    text=segment.words('utterance'),
+                    is_thing=is_plural or all(things[segment_id] for segment_id in ids),
+                    is_plural=is_plural,
                     segment_ids=ids,
-                    source=f'{self.ann_file}: phrase {record["utterance"]!r} of image {image_id}, segments {ids}',
+                    source=f'{self.ann_file}: phrase {utterance!r} of image {image_id}, segments {ids}',
                 )
             )
         return segments, phrases

@@ -6,16 +6,18 @@ import random
 from pathlib import PurePath
 from typing import Any
 
-from mmengine.fileio import exists, join_path, list_dir_or_file
+from mmengine.fileio import join_path, list_dir_or_file
 
-from flmm_plugin.datasets.base import GroundingDataset, load_json
+from flmm_plugin.datasets.base import GroundingDataset
+from flmm_plugin.datasets.expressions import SENTENCES
+from flmm_plugin.datasets.records import Record, load_json
+from flmm_plugin.datasets.transforms.shapes import count_flat_shapes
 from flmm_plugin.errors import DataError
+from flmm_plugin.images import picture_suffixes
 from flmm_plugin.registry import DATASETS
 from flmm_plugin.structures import Segment
 
-SENTENCES = ('first_sentence', 'all_sentences', 'random_sentence')
 QUERIES = {'short': (False,), 'long': (True,), 'all': (False, True)}
-IMAGES = ('.jpg', '.jpeg', '.png')
 
 
 @DATASETS.register_module()
@@ -56,48 +58,76 @@ class ReasonSegDataset(GroundingDataset):
     def load_data_list(self) -> list[dict]:
         folder = self.data_prefix['img_path']
         samples: list[dict] = []
-        for file_name in sorted(list_dir_or_file(folder, list_dir=False, suffix=IMAGES)):
+        for stem, names in sorted(self._names_by_stem().items()):
             with self.tolerating():
-                samples += self._samples(file_name)
+                samples += self._samples(stem, names)
         if not samples:
             raise DataError(f'{folder} has no picture with a JSON file and {self.queries} queries. {self.remedy}')
         return samples
 
-    def _samples(self, file_name: str) -> list[dict]:
-        """The samples of one picture."""
-        stem = PurePath(file_name).stem
-        path = join_path(self.data_prefix['img_path'], f'{stem}.json')
-        if not exists(path):
-            raise DataError(f'{path} is missing: the annotation of {file_name}. {self.remedy}')
-        record = load_json(path, ('utf-8', 'cp1252'))
-        for key in ('text', 'is_sentence', 'shapes'):
-            if key not in record:
-                raise DataError(f'{path} has no {key!r}, which every annotation of ReasonSeg has.')
-        texts = [record['text']] if isinstance(record['text'], str) else list(record['text'])
+    def _names_by_stem(self) -> dict[str, list[str]]:
+        """The pictures and JSON files of the folder, whatever the case of their endings, by the name before it."""
+        found: dict[str, list[str]] = {}
+        for name in sorted(list_dir_or_file(self.data_prefix['img_path'], list_dir=False)):
+            if PurePath(name).suffix.lower() in {'.json', *picture_suffixes()}:
+                found.setdefault(PurePath(name).stem, []).append(name)
+        return found
+
+    def _samples(self, stem: str, names: list[str]) -> list[dict]:
+        """The samples of one picture, from its file and its JSON file."""
+        file_name, annotation = self._pair(names)
+        path = join_path(self.data_prefix['img_path'], annotation)
+        record = Record.of(load_json(path, ('cp1252',)), path)
+        texts = record.several_words('text')
         if not texts:
             raise DataError(f'{path}: "text" has no instruction.')
-        if bool(record['is_sentence']) not in QUERIES[self.queries]:
+        if record.flag('is_sentence') not in QUERIES[self.queries]:
             return []
         choices = {
             'first_sentence': [texts[:1]],
             'all_sentences': [[text] for text in texts],
             'random_sentence': [texts],
         }[self.sentences]
-        shapes = [{key: shape.get(key) for key in ('label', 'points', 'shape_type')} for shape in record['shapes']]
-        common: dict[str, Any] = dict(shapes=shapes, source=f'{path}: image {stem}')
+        common: dict[str, Any] = dict(shapes=self._shapes(record), source=f'{path}: image {stem}')
         prefix = '/'.join(filter(None, (self.name, stem)))
+        image = Record({'id': stem, 'file_name': file_name, **stated_size(record)}, path)
         return [
-            self.sample(
-                dict(id=stem, file_name=file_name), f'{prefix}/{number}', self.protocol, texts=wordings, **common
-            )
+            self.sample(image, f'{prefix}/{number}', self.protocol, texts=wordings, **common)
             for number, wordings in enumerate(choices)
         ]
+
+    def _pair(self, names: list[str]) -> tuple[str, str]:
+        """The picture's and the JSON file's name among those of one stem."""
+        folder = self.data_prefix['img_path']
+        annotations = [name for name in names if PurePath(name).suffix.lower() == '.json']
+        pictures = [name for name in names if name not in annotations]
+        if not annotations:
+            path = join_path(folder, f'{PurePath(pictures[0]).stem}.json')
+            raise DataError(f'{path} is missing: the annotation of {", ".join(pictures)}. {self.remedy}')
+        if not pictures:
+            raise DataError(f'{join_path(folder, annotations[0])} has no picture of its name beside it. {self.remedy}')
+        if len(names) > 2:
+            raise DataError(f'{folder}: which belong together of {", ".join(names)}? One picture has one JSON file.')
+        return pictures[0], annotations[0]
+
+    def _shapes(self, record: Record) -> list[Any]:
+        """What :func:`draw_shapes` needs of each shape; what is no shape stays, to be told when it is drawn."""
+        shapes = record.items('shapes')
+        keys = ('label', 'points', 'shape_type')
+        self.count_flat(count_flat_shapes(shapes), record.where)
+        return [{key: one.get(key) for key in keys} if isinstance(one, dict) else one for one in shapes]
 
     def get_data_info(self, idx: int) -> dict:
         """The sample ``idx``; its wording is drawn now if it is to be random."""
         info = super().get_data_info(idx)
-        text = random.choice(info.pop('texts')).strip()
+        text = random.choice(info.pop('texts'))
         origin = {key: info.pop(key) for key in ('shapes', 'source')}
         info['phrases'] = [dict(text=text, is_thing=True, is_plural=False, **origin)]
         info['segments'] = [Segment(text, 0), Segment('.')]
         return info
+
+
+def stated_size(record: Record) -> dict[str, Any]:
+    """``height`` and ``width`` of the picture where labelme wrote them."""
+    names = {'height': 'imageHeight', 'width': 'imageWidth'}
+    return {key: record.whole(name, least=1) for key, name in names.items() if record.content.get(name) is not None}

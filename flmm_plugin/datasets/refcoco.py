@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from typing import Any
 
-from flmm_plugin.datasets.base import GroundingDataset, load_json, lookup
+from flmm_plugin.datasets.expressions import ExpressionDataset
+from flmm_plugin.datasets.records import Id, Record, Table, load_json, values_of
 from flmm_plugin.datasets.safe_pickle import load_plain_pickle
+from flmm_plugin.datasets.transforms.polygons import count_flat
 from flmm_plugin.errors import DataError
 from flmm_plugin.registry import DATASETS
-from flmm_plugin.structures import Segment
-
-ARRANGEMENTS = ('concat', 'independent')
-SENTENCES = ('first_sentence', 'all_sentences', 'random_sentence')
 
 
 @DATASETS.register_module()
-class RefCOCODataset(GroundingDataset):
+class RefCOCODataset(ExpressionDataset):
     """RefCOCO/+/g: COCO instances and a pickle of references, in MMDetection's layout.
 
     ``ann_file``: COCO instances JSON; ``split_file``: the references (``refs(unc).p``; ``refs(umd).p`` for RefCOCOg);
     ``split``: 'train', 'val', 'testA', 'testB' or 'test', whichever the split file has, or several of them. Where the
     data set has a ``name`` or several splits, its results are told apart as ``NAME_SPLIT``.
 
-    A sample is one image with all its expressions. ``protocol`` is 'ARRANGEMENT/SENTENCES'. Results of different
-    protocols cannot be compared, so that it is part of every result's name:
-
-    - 'concat': the expressions are one answer, each followed by "." (the authors' way); 'independent': each is an
-      answer of its own, a branch that the LMM reads after the same image and question.
-    - 'first_sentence', 'all_sentences': of each reference; 'random_sentence': another one at each access, for training.
+    A sample is one image with all its expressions; ``protocol``: see :class:`ExpressionDataset`.
 
     Text is the ``raw`` sentence in lower case, as in :class:`mmdet.datasets.RefCocoDataset`. Unlike that class,
     it draws its random sentence at each access instead of once for all, and reads the pickle without running it.
     """
 
-    #: begins the protocol of a kindred task, whose results are not those of referring expression segmentation
-    task = ''
     extra_files = ('split_file',)
     remedy = (
         'It needs instances.json and refs(unc).p of RefCOCO and the images of COCO train2014, '
@@ -49,86 +39,72 @@ class RefCOCODataset(GroundingDataset):
         ann_file: str,
         split_file: str,
         split: str | Sequence[str] = 'train',
-        protocol: str = 'concat/first_sentence',
         **kwargs: Any,
     ) -> None:
-        arrangement, _, sentences = protocol.removeprefix(self.task).partition('/')
-        if not protocol.startswith(self.task) or arrangement not in ARRANGEMENTS or sentences not in SENTENCES:
-            expected = f'{self.task!r}, ' * bool(self.task) + f'one of {ARRANGEMENTS}, "/" and one of {SENTENCES}'
-            raise ValueError(f'protocol={protocol!r}: expected {expected}')
         self.split_file = split_file
         self.splits = (split,) if isinstance(split, str) else tuple(split)
-        self.protocol = protocol
-        self.arrangement, self.sentences = arrangement, sentences
         super().__init__(ann_file=ann_file, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        instances = load_json(self.ann_file)
-        images = {image['id']: image for image in instances['images']}
-        annotations = {annotation['id']: annotation for annotation in instances['annotations']}
-        refs = self._load_refs()
+        instances = Record.of(load_json(self.ann_file), self.ann_file)
+        images = self.table(instances.items('images'), self.ann_file, 'image')
+        annotations = self.table(instances.items('annotations'), self.ann_file, 'annotation')
+        refs = self._refs_by_split()
         samples = []
         for split in self.splits:
-            targets: dict[int, list[dict]] = {}
-            for ref in refs:
-                if ref['split'] == split:
-                    with self.tolerating():
-                        target = self._target(ref, annotations)
-                        targets.setdefault(ref['image_id'], []).append(target)
-            if not targets:
-                known = ', '.join(sorted({ref['split'] for ref in refs}))
-                raise DataError(f'{self.split_file} has no reference of split {split!r}; it has: {known}.')
+            if split not in refs:
+                raise DataError(f'{self.split_file} has no reference of split {split!r}; it has: {", ".join(refs)}.')
+            targets: dict[Id, list[dict]] = {}
+            for ref in refs[split]:
+                with self.tolerating():
+                    target = self._target(ref, annotations)
+                    targets.setdefault(ref.identity('image_id'), []).append(target)
             for image_id, image_targets in targets.items():
                 with self.tolerating():
-                    image = lookup(images, image_id, 'image', self.ann_file)
-                    samples.append(self._sample(image, image_targets, split))
+                    samples.append(self._sample(images.find(image_id), image_targets, split))
+        if not samples:
+            raise DataError(f'{self.split_file}: no reference can be used; see the warnings above.')
         return samples
 
-    def _load_refs(self) -> list[dict]:
+    def _load_refs(self) -> Any:
         return load_plain_pickle(self.split_file)
 
-    def _target(self, ref: dict, annotations: dict[int, dict]) -> dict:
-        sentences = [sentence['raw'].lower() for sentence in ref['sentences']]
+    def _refs_by_split(self) -> dict[str, list[Record]]:
+        """The references of each split, in the file's order; splits are sorted."""
+        found: dict[str, list[Record]] = {}
+        for number, value in enumerate(values_of(self._load_refs(), self.split_file), 1):
+            with self.tolerating():
+                ref = Record.of(value, f'{self.split_file}: reference number {number}')
+                ref = Record(
+                    ref.content, f'{self.split_file}: reference {value.get("ref_id", f"number {number}")!s:.40}'
+                )
+                found.setdefault(ref.words('split'), []).append(ref)
+        return dict(sorted(found.items()))
+
+    def _target(self, ref: Record, annotations: Table) -> dict:
+        sentences = [sentence.words('raw').lower() for sentence in ref.records('sentences', 'sentence')]
         if not sentences:
-            raise DataError(f'{self.split_file}: reference {ref["ref_id"]} has no sentence.')
-        found = self._annotations(ref, annotations)
-        ids = ', '.join(str(annotation['id']) for annotation in found) or 'none'
-        return dict(
-            ref_id=ref['ref_id'],
-            sentences=sentences[:1] if self.sentences == 'first_sentence' else sentences,
-            segmentations=[annotation['segmentation'] for annotation in found],
-            source=f'{self.ann_file}: annotation {ids} of image {ref["image_id"]}',
-        )
+            raise DataError(f'{ref.where} has no sentence.')
+        image_id, found = ref.identity('image_id'), self._annotations(ref, annotations)
+        for annotation in found:
+            if annotation.identity('image_id') != image_id:
+                raise DataError(
+                    f'{ref.where} is of image {image_id}, but {annotation.where} of image '
+                    f'{annotation.identity("image_id")}.'
+                )
+            self.count_flat(count_flat(annotation.value('segmentation')), annotation.where)
+        ids = ', '.join(str(annotation.identity()) for annotation in found) or 'none'
+        segmentations = [annotation.value('segmentation') for annotation in found]
+        return self.target(sentences, segmentations, f'{self.ann_file}: annotation {ids} of image {image_id}')
 
-    def _annotations(self, ref: dict, annotations: dict[int, dict]) -> list[dict]:
+    def _annotations(self, ref: Record, annotations: Table) -> list[Record]:
         """What a reference means: records of COCO's instances, whose masks are united."""
-        return [lookup(annotations, ref['ann_id'], 'annotation', self.ann_file)]
+        return [annotations.find(ref.identity('ann_id'))]
 
-    def _sample(self, image: dict, targets: list[dict], split: str) -> dict:
+    def _sample(self, image: Record, targets: list[dict], split: str) -> dict:
         """One sample of all targets of an image."""
         full_name = f'{self.name}_{split}' if self.name else split
-        sample = self.sample(image, f'{full_name}/{image["id"]}', self.protocol, targets=targets)
+        sample = self.sample(image, f'{full_name}/{image.identity()}', self.protocol, targets=targets)
         if self.name or len(self.splits) > 1:
             sample['dataset_name'] = full_name
         return sample
-
-    def get_data_info(self, idx: int) -> dict:
-        """The sample ``idx``; its sentences are drawn now if they are to be random."""
-        info = super().get_data_info(idx)
-        phrases = []
-        for target in info.pop('targets'):
-            sentences = target['sentences']
-            if self.sentences == 'random_sentence':
-                sentences = [random.choice(sentences)]
-            for text in sentences:
-                origin = {key: target[key] for key in ('segmentations', 'source')}
-                is_plural = len(target['segmentations']) > 1
-                phrases.append(dict(text=text, is_thing=True, is_plural=is_plural, **origin))
-        info['phrases'] = phrases
-        info['segments'] = []
-        for index, phrase in enumerate(phrases):
-            if self.arrangement == 'concat':
-                info['segments'] += [Segment(phrase['text'], index), Segment('.')]
-            else:
-                info['segments'].append(Segment(phrase['text'], index, branch=index))
-        return info

@@ -11,8 +11,12 @@ from mmengine.fileio import get
 from flmm_plugin.errors import DataError
 
 
-class PlainUnpickler(pickle.Unpickler):
-    """Unpickles containers, numbers and strings; anything that names a class or function is refused."""
+class PlainUnpickler(pickle._Unpickler):
+    """Unpickles containers, numbers and strings; anything that names a class or function is refused.
+
+    Python's own unpickler in Python: the one in C sets aside memory for as many objects as a damaged file claims to
+    have. It takes 4 s for the references of RefCOCO.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f'it names {module}.{name}, and only containers, numbers and text may be read')

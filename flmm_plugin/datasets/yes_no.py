@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.fileio import exists, get_text, join_path
 
 from flmm_plugin.datasets.base import GroundingDataset
+from flmm_plugin.datasets.records import Record
 from flmm_plugin.errors import DataError
 from flmm_plugin.registry import DATASETS
 
@@ -85,7 +86,7 @@ class YesNoDataset(GroundingDataset):
             if key in seen:
                 raise DataError(f'{where}: question_id {key} is that of line {seen[key]} too. Are two files joined?')
             seen[key] = number
-            image = dict(id=record['image'], file_name=record['image'])
+            image = Record(dict(id=record['image'], file_name=record['image']), where)
             if not exists(self.image_path(record['image'])):
                 raise DataError(f'{where}: the image {self.image_path(record["image"])} does not exist. {self.remedy}')
             asked = EXISTENCE.match(record['text'].strip())
@@ -112,6 +113,8 @@ def parse(line: str, where: str) -> dict[str, Any]:
     missing = [name for name in FIELDS if not isinstance(record, dict) or name not in record]
     if missing:
         raise DataError(f'{where} lacks {", ".join(missing)}: is it a file of POPE?')
+    for name in ('image', 'text'):
+        Record(record, where).words(name)
     if str(record['label']).strip().lower() not in LABELS:
         raise DataError(f'{where}: the label is {record["label"]!r}, neither "yes" nor "no".')
     return record

@@ -49,6 +49,14 @@ def test_other_formats_are_named(tmp_path: Path, change: dict) -> None:
         read_viscot(tmp_path / 'bad.json')
 
 
+def test_swapped_corners_are_put_in_order(tmp_path: Path) -> None:
+    """As 7 of the 888 boxes of the official docvqa file are: they could never be matched."""
+    record = dict(image=['a.jpg', 'a.jpg###[90, 80, 10, 20]'], conversations=[dict(value='What?'), dict(value='This.')])
+    (tmp_path / 'swapped.json').write_bytes(json.dumps([record]).encode('utf-8-sig'))
+    (question,) = read_viscot(tmp_path / 'swapped.json')
+    assert question.box == (10, 20, 90, 80) and question.swapped
+
+
 def test_boxes_stay_in_the_image() -> None:
     assert scale_box((10, 10, 20, 30), 1.0, (50, 40)) == (10, 10, 20, 30)
     assert scale_box((10, 10, 20, 30), 2.0, (50, 40)) == (5, 0, 25, 40)

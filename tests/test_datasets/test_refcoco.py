@@ -16,7 +16,7 @@ from mmdet.datasets import RefCocoDataset as MMDetRefCoco
 from mmengine.dataset import pseudo_collate
 from pycocotools.coco import COCO
 
-from flmm_plugin.datasets.refcoco import ARRANGEMENTS
+from flmm_plugin.datasets.expressions import ARRANGEMENTS
 from flmm_plugin.errors import DataError
 from flmm_plugin.registry import DATASETS
 from flmm_plugin.structures import Segment

@@ -8,6 +8,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.structures.mask import BitmapMasks
 
+from flmm_plugin.datasets.transforms.mask_files import MaskFile, read_mask
 from flmm_plugin.datasets.transforms.polygons import decode_segmentation
 from flmm_plugin.datasets.transforms.shapes import draw_shapes
 from flmm_plugin.errors import DataError
@@ -19,10 +20,11 @@ from flmm_plugin.registry import TRANSFORMS
 class LoadGroundingMasks(BaseTransform):
     """Decode the mask of each phrase; adds ``gt_masks``, an mmdet ``BitmapMasks`` of (P, H, W).
 
-    A phrase with ``segmentations`` (COCO polygons or RLE) or ``segment_ids`` (ids in the PNG file ``seg_map_path``)
-    gets the union of what it names. Phrases sharing an annotation share the work. A mask without a pixel is an error,
-    save for a phrase whose ``segmentations`` are none, which means nothing in the image. A phrase with ``shapes`` gets
-    what :func:`draw_shapes` draws; its ignored pixels become ``gt_ignored``, an array (P, H, W) of uint8.
+    A phrase with ``segmentations`` (COCO polygons, RLE, mask files) or ``segment_ids`` (ids in the PNG file
+    ``seg_map_path``) gets the union of what it names. Phrases sharing an annotation share the work. A mask without a
+    pixel is an error, save for a phrase whose ``segmentations`` are none, which means nothing in the image. A phrase
+    with ``shapes`` gets what :func:`draw_shapes` draws; its ignored pixels become ``gt_ignored``, an array (P, H, W)
+    of uint8.
     """
 
     def __init__(self, backend_args: dict[str, Any] | None = None) -> None:
@@ -38,7 +40,7 @@ class LoadGroundingMasks(BaseTransform):
             masks = [target for target, _ in drawn]
             results['gt_ignored'] = np.stack([ignored for _, ignored in drawn])
         else:
-            masks = _united(phrases, height, width)
+            masks = _united(phrases, height, width, self.backend_args)
         results['gt_masks'] = BitmapMasks(np.stack(masks), height, width)
         return results
 
@@ -59,20 +61,27 @@ def read_panoptic_ids(path: str, backend_args: dict[str, Any] | None = None) -> 
     return rgb[..., 0] + 256 * rgb[..., 1] + 65536 * rgb[..., 2]
 
 
-def _united(phrases: list[dict[str, Any]], height: int, width: int) -> list[np.ndarray]:
+def _united(
+    phrases: list[dict[str, Any]], height: int, width: int, backend_args: dict[str, Any] | None
+) -> list[np.ndarray]:
     decoded: dict[int, np.ndarray] = {}
     for phrase in phrases:
         key = id(phrase['segmentations'])
         if key not in decoded:
-            decoded[key] = _united_mask(phrase, height, width)
+            decoded[key] = _united_mask(phrase, height, width, backend_args)
     return [decoded[id(phrase['segmentations'])] for phrase in phrases]
 
 
-def _united_mask(phrase: dict[str, Any], height: int, width: int) -> np.ndarray:
+def _united_mask(phrase: dict[str, Any], height: int, width: int, backend_args: dict[str, Any] | None) -> np.ndarray:
     if not phrase['segmentations']:
         return np.zeros((height, width), dtype=np.uint8)
     try:
-        masks = [decode_segmentation(segmentation, height, width) for segmentation in phrase['segmentations']]
+        masks = [
+            read_mask(one, (height, width), backend_args)
+            if isinstance(one, MaskFile)
+            else decode_segmentation(one, height, width)
+            for one in phrase['segmentations']
+        ]
     except DataError as error:
         raise DataError(f'{phrase["source"]}: {error}.') from error
     mask = np.bitwise_or.reduce(masks).astype(np.uint8)

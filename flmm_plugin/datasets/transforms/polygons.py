@@ -92,3 +92,11 @@ def check_numbers(coordinates: Collection[Any]) -> None:
     if not real_numbers(coordinates):
         wrong = next(value for value in coordinates if not real_numbers([value]))
         raise DataError(f'a coordinate is {wrong!r:.40}, not a number')
+
+
+def count_flat(segmentation: Any) -> int:
+    """How many polygons of a COCO ``segmentation`` have no inside and are left out beside others; checks nothing."""
+    if not isinstance(segmentation, (list, tuple)):
+        return 0
+    flat = [isinstance(part, (list, tuple)) and len(part) < 2 * MIN_CORNERS for part in segmentation]
+    return 0 if all(flat) or real_numbers(segmentation) else sum(flat)

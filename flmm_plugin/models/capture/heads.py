@@ -5,7 +5,6 @@ A head's index counts over all layers: ``layer * heads_per_layer + head``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from flmm_plugin.errors import UserError
-from flmm_plugin.plain_json import to_json
+from flmm_plugin.plain_json import parse_json, to_json
 
 
 class HeadsError(UserError, ValueError):
@@ -45,7 +44,7 @@ def choose_heads(
             )
         chosen = content['heads']
     count = num_layers * num_heads
-    if not chosen or not all(isinstance(head, int) and 0 <= head < count for head in chosen):
+    if not chosen or not all(type(head) is int and 0 <= head < count for head in chosen):
         raise HeadsError(
             f'{source}: heads must be indices from 0 to {count - 1} ({num_layers} layers of {num_heads}), at least one'
         )
@@ -59,7 +58,7 @@ def read_heads(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise HeadsError(f'heads file {path} does not exist: tools/select_heads.py writes one')
     try:
-        content = json.loads(path.read_text())
+        content = parse_json(path.read_bytes(), str(path))
     except ValueError as error:
         raise HeadsError(
             f'heads file {path} is not JSON ({error}): write it again with tools/select_heads.py'

@@ -51,7 +51,10 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f'no such checkpoint: {path}')
     if path.suffix == '.safetensors':
-        return load_file(path)
+        try:
+            return load_file(path)
+        except Exception as error:  # safetensors has an error of its own, and others where a header is damaged
+            raise UserError(f'{path} is damaged: {error}. Download or write it again.') from error
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
@@ -60,13 +63,17 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
             f'{path} holds more than tensors ({named[1] if named else "or it is damaged"}), and that could run code on '
             'loading: save its state dict alone'
         ) from error
+    except Exception as error:  # a damaged archive raises nearly anything
+        raise UserError(f'{path} is damaged: {error}. Download or write it again.') from error
     return find_tensors(content, path)
 
 
 def find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
     """The state dict inside an unpickled checkpoint."""
-    while isinstance(content, Mapping):
-        tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    for _ in (*NESTED, 'the tensors'):
+        if not isinstance(content, Mapping):
+            break
+        tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
         if tensors:
             wrapped = all(name.startswith('module.') for name in tensors)
             return {name.removeprefix('module.') if wrapped else name: value for name, value in tensors.items()}
