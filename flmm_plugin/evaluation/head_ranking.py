@@ -26,10 +26,14 @@ def rank_heads(model: Any, dataset: Any, num_samples: int) -> tuple[list[int], l
         model: an :class:`FLMM`, of which the LMM alone is used, with all its heads.
         dataset: its samples hold an image and masks, as for training; ``num_samples`` of them, spread evenly, are read.
     """
-    count = min(num_samples, len(dataset))
-    indices = [number * len(dataset) // count for number in range(count)]
-    scores = score_raw_attention(maps_and_masks(model, dataset, indices))
+    scores = score_raw_attention(maps_and_masks(model, dataset, spread(num_samples, len(dataset))))
     return order(scores, model.lmm.num_grids)
+
+
+def spread(count: int, total: int) -> list[int]:
+    """At most ``count`` of ``total`` indices, spread evenly."""
+    count = min(count, total)
+    return [number * total // count for number in range(count)]
 
 
 def order(scores: RawAttentionScores, num_grids: int) -> tuple[list[int], list[float]]:

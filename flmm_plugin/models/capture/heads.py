@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from flmm_plugin.assets import resolve
 from flmm_plugin.errors import UserError
 from flmm_plugin.plain_json import parse_json, to_json
 
@@ -26,7 +27,7 @@ def choose_heads(
     """The heads in ascending order.
 
     Args:
-        heads: indices, or a file of :func:`write_heads`.
+        heads: indices, or a file of :func:`write_heads`, ``flmm_plugin::NAME`` for a shipped one.
         num_layers, num_heads, fingerprint: the LMM's.
 
     Raises:
@@ -35,7 +36,7 @@ def choose_heads(
     source = f'heads file {heads}' if isinstance(heads, (str, Path)) else 'lmm.heads'
     chosen: Any = heads
     if isinstance(heads, (str, Path)):
-        content = read_heads(Path(heads))
+        content = read_heads(Path(resolve(str(heads))))
         made_for = content.get('fingerprint', fingerprint)
         if made_for and fingerprint and made_for != fingerprint:
             raise HeadsError(
