@@ -5,42 +5,62 @@ Nothing is downloaded: tokenizers know the words of the tiny LLaVA.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 
 import transformers
 
-from tests.auto_families import more_tiles, rotary, squares, tiles
+from tests.auto_families import further, more_tiles, refused, rotary, squares, tiles
 
-# What saves one, for the families that this release of transformers has.
-FAMILIES = {
-    name: maker
-    for name, maker, needs in (
-        ('qwen2_vl', rotary.save_qwen2_vl, 'Qwen2VLProcessor'),
-        ('qwen2_5_vl', rotary.save_qwen2_5_vl, 'Qwen2_5_VLProcessor'),
-        ('qwen3_vl', rotary.save_qwen3_vl, 'Qwen3VLProcessor'),
-        ('glm4v', rotary.save_glm4v, 'Glm4vMoeConfig'),  # before that its fast processor fails by itself
-        ('mistral3', rotary.save_mistral3, 'Mistral3Config'),
-        ('internvl', tiles.save_internvl, 'InternVLProcessor'),
-        ('llava_onevision', tiles.save_llava_onevision, 'LlavaOnevisionProcessor'),
-        ('idefics3', tiles.save_idefics3, 'Idefics3Processor'),
-        ('cohere2_vision', tiles.save_cohere2_vision, 'Cohere2VisionProcessor'),
-        ('lfm2_vl', tiles.save_lfm2_vl, 'Lfm2VlProcessor'),
-        ('gemma3', squares.save_gemma3, 'Gemma3Processor'),
-        ('paligemma', squares.save_paligemma, 'PaliGemmaProcessor'),
-    )
-    if hasattr(transformers, needs)
-}
+Maker = Callable[[Path], Path]
 
-# Families whose layouts alone are tested.
-MORE_FAMILIES = {
-    name: maker
-    for name, maker, needs in (
-        ('aya_vision', more_tiles.save_aya_vision, 'AyaVisionProcessor'),
-        ('llama4', more_tiles.save_llama4, 'Llama4Processor'),
-        ('ovis2', more_tiles.save_ovis2, 'Ovis2Processor'),
-        ('perception_lm', more_tiles.save_perception_lm, 'PerceptionLMProcessor'),
-        ('llava_next', more_tiles.save_llava_next, 'LlavaNextImageProcessorFast'),
-        ('smolvlm', more_tiles.save_smolvlm, 'SmolVLMProcessor'),
-    )
-    if hasattr(transformers, needs) and (name != 'smolvlm' or find_spec('num2words'))
-}
+
+def known(*families: tuple[str, Maker, str]) -> dict[str, Maker]:
+    """What saves a family, by its name, for those that this release of transformers has."""
+    return {name: maker for name, maker, needs in families if hasattr(transformers, needs)}
+
+
+FAMILIES = known(
+    ('qwen2_vl', rotary.save_qwen2_vl, 'Qwen2VLProcessor'),
+    ('qwen2_5_vl', rotary.save_qwen2_5_vl, 'Qwen2_5_VLProcessor'),
+    ('qwen3_vl', rotary.save_qwen3_vl, 'Qwen3VLProcessor'),
+    ('glm4v', rotary.save_glm4v, 'Glm4vMoeConfig'),  # before that its fast processor fails by itself
+    ('mistral3', rotary.save_mistral3, 'Mistral3Config'),
+    ('internvl', tiles.save_internvl, 'InternVLProcessor'),
+    ('llava_onevision', tiles.save_llava_onevision, 'LlavaOnevisionProcessor'),
+    ('idefics3', tiles.save_idefics3, 'Idefics3Processor'),
+    ('cohere2_vision', tiles.save_cohere2_vision, 'Cohere2VisionProcessor'),
+    ('lfm2_vl', tiles.save_lfm2_vl, 'Lfm2VlProcessor'),
+    ('gemma3', squares.save_gemma3, 'Gemma3Processor'),
+    ('paligemma', squares.save_paligemma, 'PaliGemmaProcessor'),
+)
+# Tried after all of that was written, and found to work.
+MORE_FAMILIES = known(
+    ('aya_vision', more_tiles.save_aya_vision, 'AyaVisionProcessor'),
+    ('llama4', more_tiles.save_llama4, 'Llama4Processor'),
+    ('ovis2', more_tiles.save_ovis2, 'Ovis2Processor'),
+    ('perception_lm', more_tiles.save_perception_lm, 'PerceptionLMProcessor'),
+    ('llava_next', more_tiles.save_llava_next, 'LlavaNextImageProcessorFast'),
+    *([('smolvlm', more_tiles.save_smolvlm, 'SmolVLMProcessor')] if find_spec('num2words') else []),
+)
+FURTHER = MORE_FAMILIES | known(
+    ('qwen3_vl_moe', further.save_qwen3_vl_moe, 'Qwen3VLMoeConfig'),
+    ('qwen3_5', further.save_qwen3_5, 'Qwen3_5Config'),
+    ('glm4v_moe', further.save_glm4v_moe, 'Glm4vMoeConfig'),
+    ('pixtral', further.save_pixtral, 'PixtralProcessor'),
+    ('vipllava', further.save_vipllava, 'VipLlavaConfig'),
+    ('janus', further.save_janus, 'JanusProcessor'),
+    ('fast_vlm', further.save_fast_vlm, 'FastVlmConfig'),
+    ('internvl_qwen3', further.save_internvl_qwen3, 'InternVLProcessor'),
+)
+# Those that cannot be grounded.
+REFUSED = known(
+    ('paligemma2', refused.save_paligemma2, 'PaliGemmaProcessor'),
+    ('internvl_gpt_oss', refused.save_internvl_gpt_oss, 'GptOssConfig'),
+    ('idefics2', refused.save_idefics2, 'Idefics2Processor'),
+    ('aria', refused.save_aria, 'AriaProcessor'),
+    ('blip2', refused.save_blip2, 'Blip2Processor'),
+    ('mllama', refused.save_mllama, 'MllamaProcessor'),
+    ('florence2', refused.save_florence2, 'Florence2Processor'),
+)

@@ -71,37 +71,34 @@ def qwen3_processor(words: tf.PreTrainedTokenizerFast) -> tf.ProcessorMixin:
 
 def save_glm4v(folder: Path) -> Path:
     """Cells of 28 pixels, tags around the picture."""
-    image, video = ('<|begin_of_image|>', '<|image|>', '<|end_of_image|>'), '<|video|>'
-    words = tokenizer(
-        folder,
-        start=image[0],
-        image_token=image[1],
-        end=image[2],
-        video_token=video,
-        vs='<|begin_of_video|>',
-        ve='<|end_of_video|>',
-    )
-    config = tf.Glm4vConfig(
+    return glm4v(folder, tf.Glm4vForConditionalGeneration)
+
+
+def glm4v(folder: Path, model: type, **text: Any) -> Path:
+    """GLM-4V, with experts or without."""
+    names = {f'{what}_of_{kind}': f'<|{what}_of_{kind}|>' for what in ('begin', 'end') for kind in ('image', 'video')}
+    words = tokenizer(folder, image_token='<|image|>', video_token='<|video|>', **names)
+    ids = {name: words.convert_tokens_to_ids(f'<|{name}|>') for name in ('image', 'video', *names)}
+    config = model.config_class(
         text_config=dict(
             TEXT,
             vocab_size=len(words),
             pad_token_id=words.pad_token_id,
             rope_scaling={'type': 'default', 'mrope_section': [1, 1, 2]},
             partial_rotary_factor=1.0,
+            **text,
         ),
-        vision_config=dict(
-            depth=2, hidden_size=32, out_hidden_size=32, num_heads=2, intermediate_size=32, image_size=56, patch_size=14
-        ),
-        image_token_id=words.convert_tokens_to_ids(image[1]),
-        video_token_id=words.convert_tokens_to_ids(video),
-        image_start_token_id=words.convert_tokens_to_ids(image[0]),
-        image_end_token_id=words.convert_tokens_to_ids(image[2]),
-        video_start_token_id=words.convert_tokens_to_ids('<|begin_of_video|>'),
-        video_end_token_id=words.convert_tokens_to_ids('<|end_of_video|>'),
+        vision_config=dict(TOWER, image_size=56, patch_size=14),
+        image_token_id=ids['image'],
+        video_token_id=ids['video'],
+        image_start_token_id=ids['begin_of_image'],
+        image_end_token_id=ids['end_of_image'],
+        video_start_token_id=ids['begin_of_video'],
+        video_end_token_id=ids['end_of_video'],
     )
     images = tf.Glm4vImageProcessorFast(size={'shortest_edge': 56 * 56 * 2, 'longest_edge': 280 * 280 * 2})
-    processor = tf.Glm4vProcessor(images, words, tf.Glm4vVideoProcessor(), chat_template=template(''.join(image)))
-    return save(folder, processor, tf.Glm4vForConditionalGeneration, config)
+    chat = template('<|begin_of_image|><|image|><|end_of_image|>')
+    return save(folder, tf.Glm4vProcessor(images, words, tf.Glm4vVideoProcessor(), chat_template=chat), model, config)
 
 
 def save_mistral3(folder: Path) -> Path:

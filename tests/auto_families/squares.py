@@ -35,13 +35,18 @@ def save_gemma3(folder: Path) -> Path:
 
 def save_paligemma(folder: Path) -> Path:
     """A square of 64 pixels, 4 x 4 tokens; all tokens of the question see one another."""
+    return paligemma(folder, 'gemma')
+
+
+def paligemma(folder: Path, text: str) -> Path:
+    """PaliGemma on a Gemma of either kind."""
     words = as_class(tokenizer(folder, image_token='<image>'), 'GemmaTokenizerFast', image_token='<image>')
     images = tf.SiglipImageProcessorFast(size={'height': 64, 'width': 64})
     images.image_seq_length = 16
     processor = tf.PaliGemmaProcessor(images, words, chat_template=template('<image>'))
     config = tf.PaliGemmaConfig(
         vision_config=dict(SIZES, image_size=64, patch_size=16, vision_use_head=False),
-        text_config=dict(TEXT, model_type='gemma', vocab_size=len(words), head_dim=16),
+        text_config=dict(TEXT, model_type=text, vocab_size=len(words), head_dim=16),
         image_token_index=words.convert_tokens_to_ids('<image>'),
         projection_dim=32,
     )

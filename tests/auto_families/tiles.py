@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import transformers as tf
 
@@ -12,6 +13,11 @@ from tests.tiny_lmms import SIZES
 
 def save_internvl(folder: Path) -> Path:
     """Tiles of 56 pixels and an overview, 2 x 2 tokens each."""
+    return internvl(folder, tf.Qwen2Config, **TEXT)
+
+
+def internvl(folder: Path, text_config: type, **text: Any) -> Path:
+    """InternVL on any language model."""
     words_ = tokenizer(
         folder,
         start_image_token='<img>',
@@ -24,7 +30,7 @@ def save_internvl(folder: Path) -> Path:
     )
     config = tf.InternVLConfig(
         vision_config=dict(SIZES, image_size=[56, 56], patch_size=[14, 14]),
-        text_config=tf.Qwen2Config(**TEXT, vocab_size=len(words_)),
+        text_config=text_config(**text, vocab_size=len(words_)),
         image_token_id=words_.convert_tokens_to_ids('<IMG_CONTEXT>'),
         image_seq_length=4,
         downsample_ratio=0.5,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,20 +39,24 @@ class EveryWord(PhraseExtractor):
 @pytest.fixture(scope='module', params=FAMILIES)
 def grounder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Grounder:
     save, adapter = FAMILIES[request.param]
-    folder: Path = save(tmp_path_factory.mktemp(request.param))
+    return make_grounder(save(tmp_path_factory.mktemp(request.param)), adapter)
+
+
+def make_grounder(folder: Path, adapter: str, **lmm: Any) -> Grounder:
     torch.manual_seed(0)
-    model: FLMM = MODELS.build(tiny_flmm(folder, adapter)).eval()
+    config = tiny_flmm(folder, adapter)
+    model: FLMM = MODELS.build({**config, 'lmm': {**config['lmm'], **lmm}}).eval()
     # A random LMM writes anything, its image token too, and may end at once.
-    model.lmm.model.generation_config.suppress_tokens = model.lmm.processor.tokenizer.all_special_ids
+    words = model.lmm.processor.tokenizer.get_vocab().items()
+    model.lmm.model.generation_config.suppress_tokens = [token for word, token in words if word[0] in '<:.,?']
     return Grounder(model, EveryWord(), min_score=-10.0)
 
 
 def bare_generate(conversation: Conversation, prompt: Tensor, tokens: int) -> list[int]:
     """The LMM's own generate on the whole text, nothing cached."""
     lmm = conversation.lmm
-    inputs = lmm.collate([follow(lmm.prepare(conversation.image, 'x'), [])])
-    inputs |= dict(input_ids=prompt[None], attention_mask=torch.ones_like(prompt[None]))
-    made = lmm.model.generate(**inputs, do_sample=False, max_new_tokens=tokens)
+    whole = replace(lmm.prepare(conversation.image, 'x'), input_ids=prompt, phrase_ids=torch.full_like(prompt, -1))
+    made = lmm.model.generate(**lmm.collate([whole]), do_sample=False, max_new_tokens=tokens)
     return made[0, len(prompt) :].tolist()
 
 

@@ -17,7 +17,7 @@ from flmm_plugin.models.layouts.certificate import certifiable_sizes, examine
 from flmm_plugin.models.lmms import AutoLMM
 from flmm_plugin.models.lmms.parallel import answer_together
 from flmm_plugin.structures import LMMInputs, LMMOutputs, Segment
-from tests.auto_families import FAMILIES
+from tests.auto_families import FAMILIES, FURTHER
 from tests.tiny_flmm import random_image
 
 SIZES = [(168, 280), (280, 168), (150, 150), (130, 390)]
@@ -27,13 +27,16 @@ TEXTS = [
     [Segment('there are'), Segment('two dogs', 0), Segment('in the grass and'), Segment('a thing under the sky', 1)],
     [Segment('sky', 0), Segment('and'), Segment('grass', 1)],
 ]
-# Families of these types have heads x head width unlike the width of the model.
-WIDER = ('qwen3_vl', 'gemma3', 'cohere2_vision', 'paligemma')
+# Models of these types, or on these texts, have heads x head width unlike the width of the model.
+WIDER = ('qwen3_vl', 'qwen3_vl_moe', 'qwen3_5', 'gemma3', 'cohere2_vision', 'paligemma', 'qwen3')
 
 
-@pytest.fixture(scope='module', params=sorted(FAMILIES))
+@pytest.fixture(
+    scope='module',
+    params=[*sorted(FAMILIES), *(pytest.param(name, marks=pytest.mark.slow) for name in sorted(FURTHER))],
+)
 def lmm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AutoLMM:
-    folder = FAMILIES[request.param](tmp_path_factory.mktemp(request.param))
+    folder = (FAMILIES | FURTHER)[request.param](tmp_path_factory.mktemp(request.param))
     return AutoLMM(str(folder), certify=False, dtype='float32')
 
 
@@ -127,7 +130,9 @@ def test_tokens_look_at_their_cells(lmm: AutoLMM) -> None:
 def test_heads_are_as_wide_as_promised(lmm: AutoLMM) -> None:
     """The last layer's rows are put back at the width that the layer has."""
     attention = lmm.decoder.layers[lmm.attention_layers[-1]].self_attn
-    assert (attention.q_proj.out_features != lmm.hidden_size) == (lmm.config.model_type in WIDER)
+    assert (attention.q_proj.out_features != lmm.hidden_size) == bool(
+        {lmm.config.model_type, lmm.text_config.model_type} & {*WIDER}
+    )
 
 
 def test_windows_slide_within_the_prompts(lmm: AutoLMM) -> None:

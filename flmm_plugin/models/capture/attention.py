@@ -32,6 +32,8 @@ MASKS_BY_FUNCTION = sdpa_mask is not None
 # transformers picks kernels and checks by substring: it must contain "sdpa", and neither "flash" nor "/".
 ATTENTION_NAME = 'flmm_sdpa'
 
+#: What changes attention, by the argument of transformers' function, and is not computed here.
+UNKNOWN = {'softcap': 'capped logits', 's_aux': 'sinks', 'position_bias': 'a bias by position'}
 
 _active: ContextVar[AttentionCapture | None] = ContextVar('flmm_attention_capture', default=None)
 
@@ -141,9 +143,9 @@ def capturing_sdpa(
     """
     capture = _active.get()
     if capture is not None:
-        for name in ('softcap', 's_aux', 'position_bias'):
+        for name, what in UNKNOWN.items():
             if kwargs.get(name) is not None:
-                raise NotImplementedError(f'attention with {name} cannot be captured exactly')
+                raise NotImplementedError(f'attention with {what} ({name}) cannot be captured exactly')
         if len(query) != len(capture.selections):
             raise ValueError(f'{len(capture.selections)} selections for a batch of {len(query)} samples')
         layer = cast(int, module.layer_idx)

@@ -14,14 +14,29 @@ from flmm_plugin.structures import LMMInputs
 #: more than batching saves: 8 samples of 700 tokens and width 1024 took a fifth longer together than one by one.
 CPU_BATCH_VALUES = 2**20
 
+#: Arguments that tell an LMM which pixels are an image's own, so that images of several sizes go together.
+TELLING = ('image_sizes', 'pixel_attention_mask')
+
 
 def split_batch(samples: Sequence[LMMInputs], width: int, device: torch.device) -> list[Sequence[LMMInputs]]:
-    """The samples that are read together: all of them, but on a CPU as many as its cache holds, at least one."""
+    """The samples that are read together: all of them, but on a CPU as many as its cache holds, at least one.
+
+    Images that would have to be padded without the LMM's knowing are read one by one.
+    """
+    if not go_together(samples):
+        return [[sample] for sample in samples]
     if device.type != 'cpu':
         return [samples]
     longest = max(len(sample.input_ids) for sample in samples)
     size = max(1, CPU_BATCH_VALUES // (longest * width))
     return [samples[start : start + size] for start in range(0, len(samples), size)]
+
+
+def go_together(samples: Sequence[LMMInputs]) -> bool:
+    """Are images joined along their first axis alone, or padded where the LMM is told so?"""
+    first = samples[0].vision
+    same = all(sample.vision[name].shape[1:] == first[name].shape[1:] for sample in samples for name in first)
+    return same or any(name in first for name in TELLING)
 
 
 def pad_batch(samples: Sequence[LMMInputs], padding: int) -> dict[str, Tensor]:

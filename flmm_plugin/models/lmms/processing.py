@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor,
 from flmm_plugin.assets import resolve
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.lmms.compat import TRANSFORMERS
+from flmm_plugin.models.lmms.refusals import why_not
 
 QUESTION = 'Please describe.'
 
@@ -39,13 +40,9 @@ def load_config(name: str) -> Any:
         ) from error
     if type(config) not in AutoModelForImageTextToText._model_mapping:
         raise UserError(f'{name}: a model of type {config.model_type!r} is no image-text model of transformers')
-    text = config.get_text_config(decoder=True)
-    if getattr(config, 'is_encoder_decoder', False) or getattr(text, 'is_encoder_decoder', False):
-        raise UserError(
-            f'{name}: an encoder reads the image and the text; no word attends to tokens of the image alone'
-        )
-    if getattr(text, 'cross_attention_layers', None):
-        raise UserError(f'{name}: its text sees the image by cross-attention, which is not captured')
+    refusal = why_not(config)
+    if refusal is not None:
+        raise UserError(f'{name}: {refusal}')
     return config
 
 
@@ -66,7 +63,9 @@ def load_processor(name: str, options: Mapping[str, Any]) -> Any:
             f'{name}: it comes with a {type(processor).__name__} alone, which does not process images and text. '
             'Is preprocessor_config.json there?'
         )
-    if not (getattr(processor, 'chat_template', None) or getattr(processor.tokenizer, 'chat_template', None)):
+    if not getattr(processor, 'chat_template', None):
+        processor.chat_template = options.get('chat_template') or getattr(processor.tokenizer, 'chat_template', None)
+    if not processor.chat_template:
         raise UserError(
             f'{name}: its processor has no chat template. Give one: processor_kwargs=dict(chat_template=...)'
         )

@@ -217,3 +217,18 @@ def test_a_cpu_reads_as_many_samples_at_once_as_its_cache_holds() -> None:
     assert [len(part) for part in split_batch(samples, 700, cpu)] == [2, 1]
     assert [part[0] for part in split_batch(samples, 4096, cpu)] == samples
     assert [len(part) for part in split_batch(samples, 4096, cuda)] == [3]
+
+
+def test_images_that_cannot_be_padded_are_read_one_by_one() -> None:
+    def sample(height: int, **vision: torch.Tensor) -> LMMInputs:
+        ids = torch.zeros(9, dtype=torch.int64)
+        pixels = torch.zeros(1, 3, height, 8)
+        return LMMInputs(ids, ids - 1, vision=dict(pixel_values=pixels, **vision), grids=(), target_size=(1, 1))
+
+    def parts(*samples: LMMInputs) -> list[int]:
+        return [len(part) for part in split_batch(samples, 1, torch.device('cuda'))]
+
+    assert parts(sample(8), sample(16)) == [1, 1]
+    assert parts(sample(8), sample(8)) == [2]
+    size = torch.tensor([[8, 8]])
+    assert parts(sample(8, image_sizes=size), sample(16, image_sizes=size)) == [2]
