@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from flmm_plugin.apis.cache_budget import CacheBudget
@@ -18,9 +17,9 @@ from flmm_plugin.apis.phrases import Phrase, PhraseExtractor
 from flmm_plugin.apis.results import GroundedPhrase
 from flmm_plugin.boxes import mask_boxes
 from flmm_plugin.models.flmm import FLMM
-from flmm_plugin.models.groundings import Grounding, to_instances
+from flmm_plugin.models.groundings import Grounding, image_attention, to_instances
 from flmm_plugin.models.numbers import check_lmm_numbers, check_mask_numbers
-from flmm_plugin.structures import ImageGrid, size_of
+from flmm_plugin.structures import size_of
 
 MIN_SCORE = 0.25
 MIN_ATTENTION = 0.01
@@ -105,17 +104,3 @@ class Grounder:
                 )
             )
         return tuple(results)
-
-
-def image_attention(maps: Tensor, grids: Sequence[ImageGrid]) -> Tensor:
-    """The share of each phrase's attention that goes to the image, averaged over layers and heads: (P,).
-
-    Args:
-        maps: (P, C, h, w) softmaxed attention, the grids stacked along C and resized to the finest of them.
-    """
-    parts = maps.mean(dim=(2, 3)).chunk(len(grids), dim=1)
-    # Resizing keeps the mean of a map, not its sum.
-    return sum(
-        (part.mean(dim=1) * grid.height * grid.width for part, grid in zip(parts, grids, strict=True)),
-        start=torch.zeros(len(maps), device=maps.device),
-    )

@@ -1,16 +1,19 @@
 """What grounding gives for one image, and what of it is shown.
 
-Shape shorthand: P phrases, (H, W) image size.
+Shape shorthand: P phrases, C attention maps, (h, w) attention grid, (H, W) image size.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor
 
 from flmm_plugin.models.refiners.boxes import upsample_masks
+from flmm_plugin.structures import ImageGrid
 
 
 @dataclass(frozen=True)
@@ -40,3 +43,17 @@ def phrase_texts(sample: BaseDataElement, count: int) -> list[str] | None:
     if 'segments' not in sample:
         return None
     return [' '.join(s.text.strip() for s in sample.segments if s.phrase == phrase) for phrase in range(count)]
+
+
+def image_attention(maps: Tensor, grids: Sequence[ImageGrid]) -> Tensor:
+    """The share of each phrase's attention that goes to the image, averaged over layers and heads: (P,).
+
+    Args:
+        maps: (P, C, h, w) softmaxed attention, the grids stacked along C and resized to the finest of them.
+    """
+    parts = maps.mean(dim=(2, 3)).chunk(len(grids), dim=1)
+    # Resizing keeps the mean of a map, not its sum.
+    return sum(
+        (part.mean(dim=1) * grid.height * grid.width for part, grid in zip(parts, grids, strict=True)),
+        start=torch.zeros(len(maps), device=maps.device),
+    )

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from flmm_plugin.apis.cache_budget import CacheBudget
 from flmm_plugin.apis.conversation import Conversation, follow
-from flmm_plugin.apis.grounding import Grounder, image_attention
+from flmm_plugin.apis.grounding import Grounder
 from flmm_plugin.apis.phrases import Phrase, PhraseExtractor, RulePhrases, phrase_ids, token_spans
 from flmm_plugin.apis.turns import next_turn
 from flmm_plugin.errors import UserError
 from flmm_plugin.models import FLMM
+from flmm_plugin.models.groundings import image_attention
 from flmm_plugin.registry import MODELS
 from tests.tiny_flmm import random_image, tiny_flmm
 from tests.tiny_lmms import FAMILIES

@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from flmm_plugin.datasets.scenes import write_scenes
+from flmm_plugin.errors import UserError
 from tests.tiny_checkpoint import CONFIG, save_checkpoint
 
 POPE = CONFIG.with_name('pope_tiny_scenes.py')
@@ -50,3 +51,22 @@ def test_answers_are_those_of_the_bare_lmm(scenes: Path, tmp_path: Path) -> None
         with torch.no_grad():
             ids = lmm.model.generate(**inputs, do_sample=False, max_new_tokens=16)[0, inputs['input_ids'].shape[1] :]
         assert sample['answer'] == lmm.processor.tokenizer.decode(ids, skip_special_tokens=True).strip()
+
+
+def test_presence_rule_is_fitted_once_and_kept(scenes: Path, tmp_path: Path) -> None:
+    config = Config.fromfile(POPE.with_name('presence_tiny_scenes.py'))
+    config.work_dir, config.load_from = str(tmp_path), str(save_checkpoint(tmp_path))
+    hook = config.custom_hooks[-1]
+    splits = {way: f'pope/val_{way}.json' for way in ('random', 'adversarial')}
+    for dataset in (config.test_dataloader.dataset, hook.dataset):
+        dataset.data_root, dataset.splits = str(scenes), splits
+    config.model.max_new_tokens = 2
+    metrics = Runner.from_cfg(config).test()
+    rule = tmp_path / 'flmm.presence.json'
+    written = rule.read_text()
+    assert {'presence/auroc', 'presence/auroc_hard', 'presence/calibration_error'} <= set(metrics)
+    assert 'pope/mean/grounded/F1' in metrics and 0.5 < metrics['presence/auroc'] <= 1  # it was fitted on these
+    assert json.loads(written)['fitted_on'] == 2 * len((scenes / 'pope/val_random.json').read_text().splitlines())
+    rule.write_text(written.replace('"weights"', '"other"'))
+    with pytest.raises(UserError, match=r'flmm\.presence\.json is no presence rule'):
+        Runner.from_cfg(config).test()
