@@ -117,7 +117,7 @@ def test_metrics_fit_the_data_sets(data_config: Config) -> None:
         dataset = data_config[f'{part}_dataloader'].dataset
         for leaf in dataset.get('datasets', [dataset]):
             if leaf.type == 'YesNoDataset':
-                assert [metric.accepts('yes_no') for metric in metrics] == [True]
+                assert all(metric.accepts('yes_no') for metric in metrics)
                 continue
             protocol = leaf.get('protocol', 'narrative')
             accepting = [metric for metric in metrics if metric.accepts(protocol)]

@@ -53,8 +53,15 @@ class PresenceRule:
             inside = folds != fold
             held_out[~inside] = probabilities(signals[~inside], *solve(signals[inside], there[inside]))
         mean, spread, weights, bias = solve(signals, there)
-        plain = [tuple(float(value) for value in values) for values in (mean, spread, weights)]
-        return cls(tuple(names), *plain, float(bias), len(there), tuple(reliability(held_out, there)))
+        return cls(
+            signals=tuple(names),
+            mean=tuple(mean.tolist()),
+            spread=tuple(spread.tolist()),
+            weights=tuple(weights.tolist()),
+            bias=bias,
+            fitted_on=len(there),
+            reliability=tuple(reliability(held_out, there)),
+        )
 
     def __call__(self, signals: Array) -> Array:
         """(N,) probabilities of (N, S)."""
@@ -71,8 +78,9 @@ class PresenceRule:
             UserError: the file is none of :meth:`save`, or of other signals.
         """
         try:
-            content: dict[str, Any] = json.loads(path.read_text())
-            made = cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in content.items()})
+            content = json.loads(path.read_text())
+            fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in content.items()}
+            made = cls(**fields)
         except (OSError, ValueError, TypeError) as error:
             raise UserError(f'{path} is no presence rule ({error}): delete it, and it is fitted anew') from error
         if made.signals != SIGNALS:
