@@ -61,6 +61,8 @@ def test_pictures(size: tuple[int, int]) -> list[Image.Image]:
 
 def pixels(made: Mapping[str, Tensor]) -> Tensor:
     """(T, 3, H, W) or (T, P, V) fp64 of the one image, what a mask hides as nan."""
+    if 'pixel_values' not in made:
+        raise LayoutError(f'the processor hands the model {", ".join(made)} and no pixel_values to measure')
     values = made['pixel_values'].double()
     mask = made.get('pixel_attention_mask')
     if values.ndim == 2 or values.ndim == 5:  # flat patches of one image; tiles of a batch of one

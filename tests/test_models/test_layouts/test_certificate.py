@@ -14,6 +14,7 @@ from flmm_plugin.models.layouts import certificate
 from flmm_plugin.models.layouts.certificate import certifiable_sizes, certify_layout, examine
 from flmm_plugin.models.layouts.errors import LayoutError
 from flmm_plugin.models.layouts.layout import Layout
+from flmm_plugin.models.layouts.ramp import measure
 from flmm_plugin.models.layouts.tiles import Tile
 from flmm_plugin.models.lmms import AutoLMM
 from tests.auto_families import FAMILIES, MORE_FAMILIES
@@ -79,6 +80,11 @@ def test_trained_tower_with_and_without_localising(monkeypatch: pytest.MonkeyPat
     size = certifiable_sizes(lmm)[0]
     lmm._layouts[size] = spoilt(lmm.layout(size), 'mirrored')
     assert examine(lmm, size).wrong
+
+
+def test_processor_without_pixel_values():
+    with pytest.raises(LayoutError, match='input_ids, image_patches and no pixel_values'):
+        measure(lambda _: {'input_ids': torch.ones(1, 3), 'image_patches': torch.ones(1, 4)}, (20, 30))
 
 
 def test_resampler_is_refused(tiny_llava_dir, monkeypatch: pytest.MonkeyPatch):
