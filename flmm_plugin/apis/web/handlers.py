@@ -16,7 +16,7 @@ from flmm_plugin.apis.conversation import Conversation
 from flmm_plugin.apis.inferencer import FLMMInferencer
 from flmm_plugin.apis.pictures import VIEWS, draw_answer
 from flmm_plugin.apis.results import GroundedAnswer
-from flmm_plugin.apis.web.answers import archive, highlighted, list_phrases, pieces, split_phrases
+from flmm_plugin.apis.web.answers import archive, highlighted, list_phrases, pieces, png, split_phrases
 from flmm_plugin.errors import UserError
 
 NO_IMAGE = 'upload an image first'
@@ -26,7 +26,7 @@ NO_IMAGE = 'upload an image first'
 class Talk:
     """What one visitor does: the conversation, what is on the page of it, and the one phrase that is looked at.
 
-    ``folder``: for the archive of masks; it goes with the talk.
+    ``folder``: for what is shown and downloaded; it goes with the talk.
     """
 
     conversation: Conversation
@@ -40,15 +40,18 @@ class Talk:
         """The image (H, W, 3) uint8."""
         return self.conversation.image.permute(1, 2, 0).numpy()
 
-    def picture(self, view: str) -> np.ndarray:
-        """The image with what is looked at."""
-        if self.answer is None:
-            return self.pixels
-        return draw_answer(self.conversation.image, self.answer, view, self.only)
+    def picture(self, view: str) -> str:
+        """A file of the image with what is looked at. Gradio never deletes the files that it makes of arrays."""
+        drawn = self.pixels
+        if self.answer is not None:
+            drawn = draw_answer(self.conversation.image, self.answer, view, self.only)
+        path = Path(self.folder.name) / 'picture.png'
+        path.write_bytes(png(drawn))
+        return str(path)
 
 
 class Handlers:
-    """``folder`` holds the archives of masks; ``examples``: pictures to click."""
+    """``folder`` holds those of the talks; ``examples``: pictures to click."""
 
     def __init__(
         self, inferencer: FLMMInferencer, folder: Path, max_new_tokens: int, examples: Sequence[Path] = ()
