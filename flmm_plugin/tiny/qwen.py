@@ -24,8 +24,6 @@ from flmm_plugin.tiny.llava import whitening
 
 PATCH, MERGE, FRAMES = 7, 2, 2  # a token is 14 x 14 pixels; a still picture is two equal frames
 WINDOW = 4 * MERGE * PATCH
-DIRECTIONS = ((-1, 0), (1, 0), (0, -1), (0, 1))  # rows down, columns to the right
-STRENGTH = 3.0  # of what a head looks for at first: a place gets logits of up to about 9 above one without
 CHAT_TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}{% for c in m['content'] %}"
     "{% if c['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
@@ -103,13 +101,7 @@ class TinyQwen(TinyFamily):
 
     @torch.no_grad()
     def init_tower(self, tower: Any, pixels: dict[str, Tensor]) -> None:
-        """Patch embedding: the whitened principal components of patches, half of them of either frame.
-
-        Attention: heads that look up, down, left and right, further in later layers, by the biases of queries and keys.
-        Rotary positions are all that tells patches apart; without this start shapes stay unlearned for 400 steps.
-        """
-        for number, block in enumerate(tower.blocks):
-            look_around(block.attn.qkv.bias, block.attn.num_heads, float(1 + number))
+        """Patch embedding: the whitened principal components of patches, half of them of either frame."""
         weight = tower.patch_embed.proj.weight
         patches = pixels['pixel_values'].view(-1, 3, FRAMES, PATCH, PATCH)[:, :, 0].flatten(1)
         filters = whitening(patches[:: max(1, len(patches) // 50_000)], len(weight)).view(-1, 3, 1, PATCH, PATCH)
@@ -127,20 +119,3 @@ class TinyQwen(TinyFamily):
 
     def positions(self, model: Any, ids: Tensor, pixels: dict[str, Tensor]) -> Tensor:
         return model.model.get_rope_index(ids[None], pixels['image_grid_thw'][:1])[0][:, 0]
-
-
-def look_around(bias: Tensor, num_heads: int, reach: float) -> None:
-    """Set biases (3 D,) of queries, keys and values so that heads in turn look ``reach`` patches in four directions.
-
-    The rotary embedding turns pair i of a head's D / H channels (i and i + D / 2H) by the row times 10000^(-i / n) in
-    the first half of the pairs and by the column in the second. Keys that are turned back by the wanted distance
-    make logits that are greatest there.
-    """
-    pairs = len(bias) // (6 * num_heads)
-    rates = 10000.0 ** -(torch.arange(pairs // 2) / (pairs // 2))
-    query, key = bias.view(3, num_heads, 2, pairs)[:2]
-    query[:, 0], query[:, 1] = STRENGTH, 0.0
-    for head in range(num_heads):
-        down, right = DIRECTIONS[head % len(DIRECTIONS)]
-        turn = -reach * torch.cat([rates * down, rates * right])
-        key[head, 0], key[head, 1] = STRENGTH * turn.cos(), STRENGTH * turn.sin()

@@ -3,15 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
-    Qwen2_5_VisionRotaryEmbedding,
-    apply_rotary_pos_emb_vision,
-)
 
 from flmm_plugin.tiny.conversations import Conversations, Frame, answer_logits
 from flmm_plugin.tiny.families import FAMILIES
 from flmm_plugin.tiny.family import TinyFamily
-from flmm_plugin.tiny.qwen import look_around
 from flmm_plugin.tiny.word_reader import WordReader
 
 
@@ -89,18 +84,3 @@ def test_vision_stage_reads_pictures_of_both_sizes(family, processor, model):
         reader = WordReader(family, model, len(processor.tokenizer))
         assert reader(pixels).shape == words.shape == (2, len(processor.tokenizer))
         assert words.sum(1).tolist() == [len(set(sample['words'])) for sample in samples]
-
-
-def test_heads_of_a_new_qwen_tower_look_in_four_directions():
-    side, heads = 14, 4
-    bias = torch.zeros(3 * 128)
-    look_around(bias, heads, reach=2.0)
-    turn = Qwen2_5_VisionRotaryEmbedding(16)(side)
-    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing='ij')
-    angles = torch.cat([turn[rows.flatten()], turn[columns.flatten()]], 1).repeat(1, 2)
-    query, key, _ = bias.view(3, heads, 1, 32).expand(-1, -1, side * side, -1)
-    query, key = apply_rotary_pos_emb_vision(
-        query.transpose(0, 1)[None], key.transpose(0, 1)[None], angles.cos(), angles.sin()
-    )
-    most = torch.einsum('bqhd,bkhd->hqk', query, key)[:, 7 * side + 7].argmax(1)
-    assert [(int(at) // side - 7, int(at) % side - 7) for at in most] == [(-2, 0), (2, 0), (0, -2), (0, 2)]

@@ -1,0 +1,4 @@
+# Mistral-Small-3.1-24B: 40 layers x 32 heads = 1,280 maps, 21 MB a phrase at the U-Net's 64 x 64 in fp32.
+# `heads` (tools/select_heads.py, docs/benchmarks.md) cuts that: 64 heads take 1 MB.
+_base_ = ['../_base_/flmm_unet-sam-l_8e_refcoco-png.py']
+model = dict(lmm=dict(type='AutoLMM', pretrained='mistralai/Mistral-Small-3.1-24B-Instruct-2503', dtype='bfloat16'))

@@ -1,0 +1,11 @@
+# Qwen3-VL-2B: 28 layers x 16 heads = 448 maps, 7 MB a phrase at the U-Net's 64 x 64 in fp32.
+# `heads` (tools/select_heads.py, docs/benchmarks.md) cuts that: 64 heads take 1 MB.
+_base_ = ['../_base_/flmm_unet-sam-l_8e_refcoco-png.py']
+model = dict(
+    lmm=dict(
+        type='AutoLMM',
+        pretrained='Qwen/Qwen3-VL-2B-Instruct',
+        dtype='bfloat16',
+        processor_kwargs=dict(max_pixels=1024 * 32 * 32),
+    )
+)

@@ -1,0 +1,4 @@
+# SmolVLM2-2.2B: 24 layers x 32 heads x 2 grids = 1,536 maps, 25 MB a phrase at the U-Net's 64 x 64 in fp32.
+# `heads` (tools/select_heads.py, docs/benchmarks.md) cuts that: 64 heads take 2 MB.
+_base_ = ['../_base_/flmm_unet-sam-l_8e_refcoco-png.py']
+model = dict(lmm=dict(type='AutoLMM', pretrained='HuggingFaceTB/SmolVLM2-2.2B-Instruct', dtype='bfloat16'))

@@ -1,0 +1,4 @@
+# SmolVLM2-500M: 32 layers x 15 heads x 2 grids = 960 maps, 16 MB a phrase at the U-Net's 64 x 64 in fp32.
+# `heads` (tools/select_heads.py, docs/benchmarks.md) cuts that: 64 heads take 2 MB.
+_base_ = ['../_base_/flmm_unet-sam-l_8e_refcoco-png.py']
+model = dict(lmm=dict(type='AutoLMM', pretrained='HuggingFaceTB/SmolVLM2-500M-Video-Instruct', dtype='bfloat16'))
