@@ -25,6 +25,7 @@ class Overlaps:
     predicted: np.ndarray  # int64, pixels
     is_thing: np.ndarray  # bool
     is_plural: np.ndarray  # bool
+    sizes: np.ndarray  # int64, pixels of the image
 
     @property
     def ious(self) -> np.ndarray:
@@ -51,7 +52,8 @@ class Overlaps:
             true = true & ~truth['ignored'].to(true.device)
         areas = predicted.flatten(1).sum(1).cpu().numpy()
         flags = (truth['is_thing'].cpu().numpy(), truth['is_plural'].cpu().numpy())
-        return Overlaps(*overlaps(predicted, true), areas, *flags)
+        sizes = np.full(len(areas), predicted[0].numel() if len(areas) else 0)
+        return Overlaps(*overlaps(predicted, true), areas, *flags, sizes)
 
     @staticmethod
     def concatenate(parts: Sequence[Overlaps]) -> Overlaps:

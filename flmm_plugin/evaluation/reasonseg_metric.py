@@ -13,6 +13,8 @@ class ReasonSegMetric(GroundingMetric):
     - gIoU: mean of the IoUs, one an image under 'reasoning/first_sentence'. Where nothing is predicted and nothing is
       true, it is 1. (LISA adds 1e-5 pixels to each union, which changes no digit that is reported.)
     - cIoU: sum of intersections / sum of unions.
+    - cIoU_by_size: the same of pixels divided by those of their image, so that large images weigh no more than small
+      ones. F-LMM's authors report it as cIoU.
 
     Ignored pixels count neither as predicted nor as true, see :meth:`Overlaps.of_sample`.
     """
@@ -23,4 +25,9 @@ class ReasonSegMetric(GroundingMetric):
         return protocol.startswith('reasoning/')
 
     def measure(self, group: Overlaps) -> dict[str, float]:
-        return {'gIoU': group.ious_or_right.mean(), 'cIoU': cumulative_iou(group.intersections, group.unions)}
+        shared, either = group.intersections / group.sizes, group.unions / group.sizes
+        return {
+            'gIoU': group.ious_or_right.mean(),
+            'cIoU': cumulative_iou(group.intersections, group.unions),
+            'cIoU_by_size': float(shared.sum() / either.sum()) if either.any() else 0.0,
+        }

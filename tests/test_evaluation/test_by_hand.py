@@ -67,5 +67,15 @@ def test_generalized_expressions() -> None:
 def test_reasoning() -> None:
     pairs = [(first(6), first(6, 2)), (first(2), first(8)), (first(0), first(0))]
     samples = [picture('reasoning/first_sentence', pair, things='1', plurals='0') for pair in pairs]
-    expected = {'gIoU': (4 / 8 + 2 / 8 + 1) / 3, 'cIoU': 6 / 16}
+    expected = {'gIoU': (4 / 8 + 2 / 8 + 1) / 3, 'cIoU': 6 / 16, 'cIoU_by_size': 6 / 16}
+    assert short_names(evaluate(ReasonSegMetric(), samples)) == pytest.approx(expected)
+
+
+def test_reasoning_on_images_of_two_sizes() -> None:
+    """IoU 4/8 of 16 pixels and 8/32 of 64: LISA adds pixels, the authors shares of the image."""
+    large = [torch.zeros(8, 8, dtype=torch.bool) for _ in range(2)]
+    large[0].flatten()[:16], large[1].flatten()[8:32] = True, True
+    pairs = [(first(6), first(6, 2)), (large[0], large[1])]
+    samples = [picture('reasoning/first_sentence', pair, things='1', plurals='0') for pair in pairs]
+    expected = {'gIoU': 0.75 / 2, 'cIoU': 12 / 40, 'cIoU_by_size': (4 / 16 + 8 / 64) / (8 / 16 + 32 / 64)}
     assert short_names(evaluate(ReasonSegMetric(), samples)) == pytest.approx(expected)
