@@ -42,7 +42,7 @@ def test_mmdet_s_metric_agrees_on_predictions(model: Any, refcoco_root: Path, pr
     'root, config, metric, names',
     [
         ('grefcoco_root', grefcoco, GRESMetric, {'gIoU', 'cIoU', 'N-acc', 'T-acc'}),
-        ('reasonseg_root', reasonseg, ReasonSegMetric, {'gIoU', 'cIoU'}),
+        ('reasonseg_root', reasonseg, ReasonSegMetric, {'gIoU', 'cIoU', 'cIoU_by_size'}),
     ],
 )
 def test_other_data_sets_train_and_test(
