@@ -29,6 +29,21 @@ HIERA = dict(
 )
 
 
+VIT = dict(
+    hidden_size=24,
+    output_channels=WIDTH,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    image_size=SIDE,
+    patch_size=16,
+    global_attn_indexes=[1],
+    window_size=4,
+    num_pos_feats=WIDTH // 2,
+    mlp_dim=32,
+    initializer_range=0.02,
+)
+
+
 def sam2() -> tuple[Any, Any]:
     config = transformers.Sam2Config(
         vision_config=dict(
@@ -85,19 +100,7 @@ def sam3_tracker() -> tuple[Any, Any]:
 
 def sam_hq() -> tuple[Any, Any]:
     config = transformers.SamHQConfig(
-        vision_config=dict(
-            hidden_size=24,
-            output_channels=WIDTH,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            image_size=SIDE,
-            patch_size=16,
-            global_attn_indexes=[1],
-            window_size=4,
-            num_pos_feats=WIDTH // 2,
-            mlp_dim=32,
-            initializer_range=0.02,
-        ),
+        vision_config=dict(VIT),
         prompt_encoder_config=dict(PROMPTS, image_embedding_size=SIDE // 16),
         mask_decoder_config=dict(DECODER, vit_dim=24),
     )
@@ -106,19 +109,7 @@ def sam_hq() -> tuple[Any, Any]:
 
 def sam() -> tuple[Any, Any]:
     config = transformers.SamConfig(
-        vision_config=dict(
-            hidden_size=24,
-            output_channels=WIDTH,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            image_size=SIDE,
-            patch_size=16,
-            global_attn_indexes=[1],
-            window_size=4,
-            num_pos_feats=WIDTH // 2,
-            mlp_dim=32,
-            initializer_range=0.02,
-        ),
+        vision_config=dict(VIT),
         prompt_encoder_config=dict(PROMPTS, image_embedding_size=SIDE // 16),
         mask_decoder_config=dict(DECODER),
     )
