@@ -38,10 +38,16 @@ def ask_together(
     lmm = grounder.model.lmm
     with grounder.lock, torch.inference_mode():
         talks = [Conversation(grounder, image) for image in images]
+
+        def one_by_one() -> list[GroundedAnswer]:
+            return [talk.ask(question, **generation) for talk, question in zip(talks, questions, strict=True)]
+
+        if len(images) == 1:
+            return one_by_one()
         prompts = [lmm.prepare(image, question) for image, question in zip(images, questions, strict=True)]
         plan = plan_generation(lmm, max(len(prompt.input_ids) for prompt in prompts), generation)
-        if plan.alone or plan.room is not None or len(images) == 1:
-            return [talk.ask(question, **generation) for talk, question in zip(talks, questions, strict=True)]
+        if plan.alone or plan.room is not None:
+            return one_by_one()
         said = []
         for talk, prompt, (ids, past) in zip(
             talks, prompts, answer_together(lmm, prompts, **plan.options), strict=True
