@@ -24,9 +24,9 @@ def test_same_losses_and_nothing_frozen_is_computed_again(
     options: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[int] = []
-    forward = FrozenLMM._forward
+    forward = FrozenLMM.read_batch
     monkeypatch.setattr(
-        FrozenLMM, '_forward', lambda self, samples, *more: read.append(len(samples)) or forward(self, samples, *more)
+        FrozenLMM, 'read_batch', lambda self, samples, *more: read.append(len(samples)) or forward(self, samples, *more)
     )
     result = measure_epoch(str(CONFIG), options, samples=4, repeats=2)
     row = result['epoch']

@@ -27,6 +27,8 @@ class PretrainedLMM(nn.Module):
     #: Indices ``layer * H + head`` of the attention heads that make maps; None for all.
     heads: tuple[int, ...] | None = None
     num_grids = 1
+    #: Were the weights dealt out to devices when they were loaded?
+    dealt_out = False
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class PretrainedLMM(nn.Module):
         super().__init__()
         path = resolve(pretrained)
         self.name = pretrained
+        self.dealt_out = device_map is not None
         with without_messages(
             getLogger('transformers.models.auto.image_processing_auto'), 'Using a slow image processor'
         ):
@@ -57,7 +60,7 @@ class PretrainedLMM(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> PretrainedLMM:
         """Weights that were dealt out to devices stay there when the model that holds this one is moved."""
-        return self if getattr(self.model, 'hf_device_map', None) else super()._apply(fn, recurse)
+        return self if self.dealt_out else super()._apply(fn, recurse)
 
     @property
     def config(self) -> Any:
@@ -99,7 +102,9 @@ class PretrainedLMM(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        # Weights that wait on the disk are on none until they are needed.
+        devices = (parameter.device for parameter in self.model.parameters())
+        return next((device for device in devices if device.type != 'meta'), torch.device('meta'))
 
     @property
     def image_token_id(self) -> int:
