@@ -54,8 +54,7 @@ def write(report: dict[str, Any], out: Path) -> None:
 def run_part(part: Part, settings: Any, limit: float, notes: Path) -> dict[str, Any]:
     """Run one part; what it keeps goes through the file ``notes``, which is removed afterwards."""
     notes.unlink(missing_ok=True)
-    context = multiprocessing.get_context('forkserver')  # its processes have imported everything and run nothing yet
-    context.set_forkserver_preload([part.__module__])
+    context = multiprocessing.get_context('spawn')  # what is imported may touch CUDA, which no fork survives
     process = context.Process(target=work, args=(part, settings, str(notes)))
     begin = time.monotonic()
     process.start()
