@@ -148,14 +148,10 @@ class ReadingLMM(PretrainedLMM):
     def collate(self, samples: Sequence[LMMInputs]) -> dict[str, Tensor]:
         """Arguments of the LMM's forward pass for a batch; see :func:`pad_batch`.
 
-        What goes by tokens and pixels is on its device. Sizes of images are not: transformers reads them on the host.
+        All of it is on its device but the sizes of images, which transformers reads on the host.
         """
         batch = pad_batch(samples, padding=next(iter({0, 1} - {self.image_token_id})))
-        moved = {'input_ids', 'attention_mask', 'pixel_attention_mask', *samples[0].per_token}
-        return {
-            name: self._place(tensor) if name in moved or tensor.is_floating_point() else tensor
-            for name, tensor in batch.items()
-        }
+        return {name: tensor if name == 'image_sizes' else self._place(tensor) for name, tensor in batch.items()}
 
     def _place(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, self.model.dtype if tensor.is_floating_point() else None, non_blocking=True)
