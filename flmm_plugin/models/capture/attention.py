@@ -4,7 +4,7 @@ While a forward pass runs inside :func:`select_attention`, every attention layer
 computes, besides, the softmaxed attention of the selected rows only. The full ``(N, N)`` matrix never exists.
 
 Shape shorthand: B samples, H query heads, G key/value heads, N keys, Q queries, D head width, T phrase tokens,
-P phrases, C image columns, K heads kept in a layer.
+K heads kept in a layer.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from flmm_plugin.models.capture.captured import AttendedLayer, AttentionCapture
 from flmm_plugin.models.capture.last_layer import attend_rows
-from flmm_plugin.models.capture.selection import AttentionCapture, AttentionSelection
+from flmm_plugin.models.capture.selection import AttentionSelection
 
 try:
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
@@ -73,6 +73,7 @@ def select_attention(
         yield capture
     finally:
         _active.reset(token)
+    capture.look()
     missing = sorted(capture.places.keys() - capture.reported)
     if missing:
         raise RuntimeError(
@@ -80,50 +81,6 @@ def select_attention(
             f"transformers' attention interface. Load it with attn_implementation={ATTENTION_NAME!r} for the text "
             'model, or use a transformers release whose modelling code supports the interface.'
         )
-
-
-def attend_selected(
-    selection: AttentionSelection,
-    query: Tensor,
-    key: Tensor,
-    mask: Tensor | None,
-    scaling: float,
-    causal: bool,
-    heads: Tensor | None = None,
-) -> Tensor:
-    """Softmaxed attention of one sample's selected rows, averaged over each phrase.
-
-    Args:
-        query: (H, Q, D) and ``key``: (G, N, D), after rotary embedding. With a cache the Q queries are the last of N.
-        mask: None, or (1 or H, Q, >=N), additive float or bool (True = may attend).
-        causal: hide the keys after each row where ``mask`` is None.
-        heads: (K,) int64 heads to keep, all by default.
-
-    Returns:
-        (P, K, C) fp32.
-    """
-    if heads is not None and not len(heads):
-        return torch.zeros(selection.num_phrases, 0, len(selection.columns), device=query.device)
-    num_keys = key.shape[1]
-    rows = selection.rows.to(query.device)
-    local = rows - (num_keys - query.shape[1])
-    # Heads that share a key are stacked along the rows, so that the keys are never repeated.
-    queries = query[:, local].unflatten(0, (key.shape[0], -1))
-    scores = queries.flatten(1, 2) @ key.transpose(1, 2)
-    scores = scores.unflatten(1, (-1, len(rows))).flatten(0, 1)
-    if heads is not None:
-        heads = heads.to(query.device)
-        scores = scores[heads]
-        mask = mask[heads] if mask is not None and len(mask) > 1 else mask
-    scores = scores.float() * scaling
-    if mask is not None:
-        visible = mask[:, local, :num_keys]
-        scores = scores.masked_fill(~visible, -torch.inf) if mask.dtype == torch.bool else scores + visible
-    elif causal:
-        hidden = torch.arange(num_keys, device=rows.device) > rows[:, None]
-        scores = scores.masked_fill(hidden, -torch.inf)
-    probabilities = scores.softmax(dim=-1)[..., selection.columns.to(query.device)]
-    return torch.einsum('pt,htc->phc', selection.averaging.to(query.device), probabilities)
 
 
 def capturing_sdpa(
@@ -146,23 +103,14 @@ def capturing_sdpa(
         for name, what in UNKNOWN.items():
             if kwargs.get(name) is not None:
                 raise NotImplementedError(f'attention with {what} ({name}) cannot be captured exactly')
-        if len(query) != len(capture.selections):
-            raise ValueError(f'{len(capture.selections)} selections for a batch of {len(query)} samples')
         layer = cast(int, module.layer_idx)
         if capture.masks is not None:
             attention_mask = capture.masks[layer].to(query.device)
         elif capture.unmasked and not MASKS_BY_FUNCTION:
             attention_mask = None
         causal = getattr(module, 'is_causal', True) if is_causal is None else is_causal
-        masks = [None] * len(query) if attention_mask is None else attention_mask.expand(len(query), -1, -1, -1)
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-        heads = capture.heads_of(layer)
-        with torch.autocast(query.device.type, enabled=False):
-            maps = [
-                attend_selected(selection, query[b], key[b], masks[b], scale, causal, heads)
-                for b, selection in enumerate(capture.selections)
-            ]
-        capture.report(layer, maps)
+        capture.add(AttendedLayer(layer, query, key, attention_mask, scale, causal))
         if capture.read is not None and layer == capture.num_layers - 1:
             options = dict(dropout=dropout, scaling=scaling)
             return attend_rows(module, query, key, value, attention_mask, capture.read, causal, **options), None

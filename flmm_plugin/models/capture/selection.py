@@ -1,12 +1,12 @@
-"""Which part of the attention is kept, and what has been reported of it.
+"""Which part of the attention is kept.
 
-Shape shorthand: T phrase tokens, P phrases, C image columns, K heads kept in a layer.
+Shape shorthand: H query heads, G key/value heads, N keys, Q queries, D head width, T phrase tokens, P phrases, C image
+columns, K heads that are kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -33,49 +33,45 @@ class AttentionSelection:
         return members / members.sum(dim=1, keepdim=True)
 
 
-@dataclass
-class AttentionCapture:
-    """What the layers reported: ``kept[b]`` is (P, K of all layers, C) fp32.
+def attend_selected(
+    selection: AttentionSelection,
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None,
+    scaling: float,
+    causal: bool,
+    heads: Tensor | None = None,
+) -> Tensor:
+    """Softmaxed attention of one sample's selected rows, averaged over each phrase.
 
-    Its arguments are those of :func:`select_attention`. Room for all layers is made before the pass: in among its large
-    tensors, what stays of each layer would hold up the memory they leave.
+    Args:
+        query: (H, Q, D) and ``key``: (G, N, D), after rotary embedding. With a cache the Q queries are the last of N.
+        mask: None, or (1 or H, Q, >=N), additive float or bool (True = may attend).
+        causal: hide the keys after each row where ``mask`` is None.
+        heads: (K,) int64 heads to keep, all by default.
+
+    Returns:
+        (P, K, C) fp32.
     """
-
-    selections: Sequence[AttentionSelection]
-    num_layers: int
-    num_heads: int
-    heads: Mapping[int, Tensor] | None = None
-    unmasked: bool = False
-    read: Sequence[Tensor] | None = None
-    layers: Sequence[int] | None = None
-    masks: Sequence[Tensor] | None = None
-    reported: set[int] = field(default_factory=set)
-    kept: list[Tensor] = field(init=False)
-    places: dict[int, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.places = {layer: place for place, layer in enumerate(self.layers or range(self.num_layers))}
-        total = self.heads_before(len(self.places))
-        self.kept = [
-            torch.empty(one.num_phrases, total, len(one.columns), device=one.columns.device) for one in self.selections
-        ]
-
-    def heads_before(self, place: int) -> int:
-        """How many heads the first ``place`` of the layers keep."""
-        return place * self.num_heads if self.heads is None else sum(len(self.heads[index]) for index in range(place))
-
-    def heads_of(self, layer: int) -> Tensor | None:
-        """(K,) int64 heads that a layer keeps, None for all."""
-        return None if self.heads is None else self.heads[self.places[layer]]
-
-    def maps(self, sample: int) -> Tensor:
-        """(P, heads kept in all layers, C) fp32 attention of one sample, averaged over the tokens of each phrase."""
-        return self.kept[sample]
-
-    def report(self, layer: int, maps: list[Tensor]) -> None:
-        if layer in self.reported:
-            raise RuntimeError(f'layer {layer} reported its attention twice: run one forward pass per capture')
-        self.reported.add(layer)
-        first = self.heads_before(self.places[layer])
-        for kept, own in zip(self.kept, maps, strict=True):
-            kept[:, first : first + own.shape[1]] = own
+    if heads is not None and not len(heads):
+        return torch.zeros(selection.num_phrases, 0, len(selection.columns), device=query.device)
+    num_keys = key.shape[1]
+    rows = selection.rows.to(query.device)
+    local = rows - (num_keys - query.shape[1])
+    # Heads that share a key are stacked along the rows, so that the keys are never repeated.
+    queries = query[:, local].unflatten(0, (key.shape[0], -1))
+    scores = queries.flatten(1, 2) @ key.transpose(1, 2)
+    scores = scores.unflatten(1, (-1, len(rows))).flatten(0, 1)
+    if heads is not None:
+        heads = heads.to(query.device)
+        scores = scores[heads]
+        mask = mask[heads] if mask is not None and len(mask) > 1 else mask
+    scores = scores.float() * scaling
+    if mask is not None:
+        visible = mask[:, local, :num_keys]
+        scores = scores.masked_fill(~visible, -torch.inf) if mask.dtype == torch.bool else scores + visible
+    elif causal:
+        hidden = torch.arange(num_keys, device=rows.device) > rows[:, None]
+        scores = scores.masked_fill(hidden, -torch.inf)
+    probabilities = scores.softmax(dim=-1)[..., selection.columns.to(query.device)]
+    return torch.einsum('pt,htc->phc', selection.averaging.to(query.device), probabilities)
