@@ -1,6 +1,7 @@
 """From nothing to a grounded answer: make scenes, train on them, test on others, ask a question about one.
 
 python tools/demo.py [--work-dir work_dirs/demo]
+python tools/demo.py --config configs/tiny/flmm_tiny-qwen_scenes.py --sizes 192x192 160x224 224x160 144x256 256x144
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = 'configs/tiny/flmm_tiny_scenes.py'
+CONFIG = Path('configs/tiny/flmm_tiny_scenes.py')
 TRAIN_SEED, HELD_OUT_SEED = 11, 4242  # neither is a seed that the tiny LMM or the tiny SAM was trained on
 ROWS = (
     ('things, mean IoU', 'mIoU_thing'),
@@ -35,21 +36,22 @@ def run(*command: str | Path) -> None:
         sys.exit(f'demo: stopped, because `python {shlex.join(words)}` failed (see above)')
 
 
-def make_scenes(folder: Path, num: int, seed: int, *splits: str) -> None:
+def make_scenes(folder: Path, num: int, seed: int, splits: str, sizes: list[str]) -> None:
     if (folder / 'refcoco/instances.json').exists():
         print(f'\n{folder} is there already')
     else:
-        run('tools/make_scenes.py', folder, '--num', str(num), '--seed', str(seed), '--splits', *splits)
+        drawn = ('--num', str(num), '--seed', str(seed), '--splits', *splits.split(), '--sizes', *sizes)
+        run('tools/make_scenes.py', folder, *drawn)
 
 
-def train(work_dir: Path, scenes: Path) -> None:
+def train(config: Path, work_dir: Path, scenes: Path) -> None:
     """With what the frozen parts make of a scene kept on disk, for it comes several times."""
     options = [
         f'data_root={scenes}',
         f'model.lmm.map_folder={work_dir / "maps"}',
         f'model.refiner.feature_folder={work_dir / "features"}',
     ]
-    run('tools/train.py', CONFIG, '--work-dir', work_dir, '--cfg-options', *options)
+    run('tools/train.py', config, '--work-dir', work_dir, '--cfg-options', *options)
 
 
 def metrics_table(metrics: dict[str, float]) -> str:
@@ -62,14 +64,14 @@ def metrics_table(metrics: dict[str, float]) -> str:
     return '\n'.join(lines)
 
 
-def talk(checkpoint: Path, image: Path, out: Path) -> None:
+def talk(config: Path, checkpoint: Path, image: Path, out: Path) -> None:
     """Ask about one held-out picture; print the answer and save what was grounded."""
     from flmm_plugin.apis import FLMMInferencer
     from flmm_plugin.images import read_rgb
     from flmm_plugin.visualization import GroundingVisualizer
 
     question = 'Describe the image.'
-    result = FLMMInferencer(ROOT / CONFIG, checkpoint)(image, question)
+    result = FLMMInferencer(ROOT / config, checkpoint)(image, question)
     GroundingVisualizer().add_datasample('chat', read_rgb(image), result.data_sample, draw_gt=False, out_file=str(out))
     print(f'\n{image}\nUSER: {question}\nLMM:  {result.answer}')
     for phrase in result.phrases:
@@ -81,22 +83,24 @@ def talk(checkpoint: Path, image: Path, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'))
+    parser.add_argument('--config', type=Path, default=CONFIG)
+    parser.add_argument('--sizes', nargs='+', default=['192x192'], metavar='HxW', help='of the pictures')
     parser.add_argument('--train-scenes', type=int, default=400)
     parser.add_argument('--test-scenes', type=int, default=300)
     args = parser.parse_args()
     begin, work_dir = time.time(), args.work_dir
     seen, held_out = work_dir / 'scenes', work_dir / 'held_out_scenes'
-    make_scenes(seen, args.train_scenes, TRAIN_SEED, '0.95', '0.05', '0')
-    make_scenes(held_out, args.test_scenes, HELD_OUT_SEED, '0', '1', '0')
-    train(work_dir, seen)
+    make_scenes(seen, args.train_scenes, TRAIN_SEED, '0.95 0.05 0', args.sizes)
+    make_scenes(held_out, args.test_scenes, HELD_OUT_SEED, '0 1 0', args.sizes)
+    train(args.config, work_dir, seen)
     trained = time.time()
     checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
     pictures = (work_dir / 'pictures').resolve()
     options = ('--show-dir', pictures, '--cfg-options', f'data_root={held_out}')
-    run('tools/test.py', CONFIG, checkpoint, '--work-dir', work_dir / 'test', *options)
+    run('tools/test.py', args.config, checkpoint, '--work-dir', work_dir / 'test', *options)
     print('\n' + metrics_table(json.loads((work_dir / 'test/metrics.json').read_text())))
     print(f'metrics: {work_dir / "test/metrics.json"}\npictures: {pictures / "contact_sheet.png"}')
-    talk(checkpoint, sorted((held_out / 'images').iterdir())[3], work_dir / 'answer.png')
+    talk(args.config, checkpoint, sorted((held_out / 'images').iterdir())[3], work_dir / 'answer.png')
     print(f'\ncheckpoint: {checkpoint}')
     print(f'done in {(time.time() - begin) / 60:.1f} minutes (training and scenes {(trained - begin) / 60:.1f})')
 

@@ -81,8 +81,10 @@ class Recipe:
 
     def train_language(self, evaluate: Callable[[], str]) -> None:
         def loss(batch: dict[str, Any]) -> Tensor:
-            logits = answer_logits(self.family, self.model, batch)
-            return F.cross_entropy(logits.flatten(0, 1), batch['labels'].flatten(), ignore_index=-100)
+            logits, labels = answer_logits(self.family, self.model, batch), batch['labels']
+            each = F.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction='none')
+            weights = batch['weights'] * (labels >= 0)
+            return (each * weights).sum() / weights.sum()
 
         talk = self.batches(self.args.seed + (6 if self.args.init else 3), self.args.batches[2], 'share_image')
         self.fit(2, 'language', loss, talk, self.model.named_parameters(), evaluate=evaluate)

@@ -20,6 +20,7 @@ from flmm_plugin.datasets.scenes.questions import questions
 from flmm_plugin.tiny.family import TinyFamily
 
 QUESTIONS = 10
+DECIDING = 4.0  # weight of "yes" and "no": each answers a question alone, among some 80 words that are said of a scene
 HELD_OUT = 10**6  # index of the first scene that training never reaches
 
 
@@ -110,11 +111,13 @@ class Conversations(IterableDataset):
 
         Returns:
             ``pixels`` of the family, ``prefix`` ids, and (B, N) each: ``ids``, ``labels`` (the next token of an answer,
-            -100 elsewhere), ``places`` after the prefix, ``block`` (which conversation, -1 for padding).
+            -100 elsewhere), ``weights`` of labels, ``places`` after the prefix, ``block`` (which conversation, -1 for
+            padding).
         """
         shape = (len(batch), max(sum(len(q) + len(a) for q, a in sample['blocks']) for sample in batch))
         ids, labels = torch.full(shape, self.processor.tokenizer.pad_token_id), torch.full(shape, -100)
         block, places = torch.full(shape, -1), torch.zeros(shape, dtype=torch.long)
+        weights = torch.ones(shape)
         for row, sample in enumerate(batch):
             at = 0
             for number, (question, answer) in enumerate(sample['blocks']):
@@ -123,11 +126,14 @@ class Conversations(IterableDataset):
                 ids[row, here] = torch.tensor(tokens)
                 block[row, here] = number
                 places[row, here] = torch.arange(len(tokens))
-                labels[row, at + len(question) - 1 : at + len(tokens) - 1] = torch.tensor(answer)
+                first = at + len(question) - 1
+                labels[row, first : first + len(answer)] = torch.tensor(answer)
+                if sample['kinds'][number] == 'exists':
+                    weights[row, first] = DECIDING
                 at += len(tokens)
         pixels = self._pixels(batch)
         prefix = self.frame.prefix(self.family.num_tokens(pixels))
-        return dict(pixels=pixels, prefix=prefix, ids=ids, labels=labels, places=places, block=block)
+        return dict(pixels=pixels, prefix=prefix, ids=ids, labels=labels, weights=weights, places=places, block=block)
 
     def _pixels(self, batch: list[dict[str, Any]]) -> dict[str, Tensor]:
         return self.family.pixels(self.processor, [sample['picture'] for sample in batch])

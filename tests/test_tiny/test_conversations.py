@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from flmm_plugin.tiny.conversations import Conversations, Frame, answer_logits
+from flmm_plugin.tiny.conversations import DECIDING, Conversations, Frame, answer_logits
 from flmm_plugin.tiny.families import FAMILIES
 from flmm_plugin.tiny.family import TinyFamily
 from flmm_plugin.tiny.word_reader import WordReader
@@ -53,6 +53,14 @@ def test_labels_are_the_next_words_of_the_answers(family, processor):
     batch = data.share_image([sample])
     answers = [token for _, answer in sample['blocks'] for token in answer]
     assert batch['labels'][batch['labels'] >= 0].tolist() == answers
+
+
+def test_yes_and_no_weigh_more_than_other_words(family, processor):
+    batch = scenes(family, processor).share_image([scenes(family, processor).sample(index) for index in range(2)])
+    deciding = {processor.tokenizer.convert_tokens_to_ids(word) for word in ('yes', 'no')}
+    heavy = batch['weights'] == DECIDING
+    assert heavy.any() and set(batch['labels'][heavy].tolist()) <= deciding
+    assert set(batch['labels'][~heavy].tolist()).isdisjoint(deciding)
 
 
 def test_training_text_is_what_the_processor_makes_of_a_question(family, processor):

@@ -20,7 +20,7 @@ from pycocotools import mask as coco_mask
 from flmm_plugin.datasets.scenes import language
 from flmm_plugin.datasets.scenes.existence import WAYS, existence_questions
 from flmm_plugin.datasets.scenes.render import BOTTOM, FIRST_THING, TOP, render
-from flmm_plugin.datasets.scenes.world import SHAPES, STUFF, Scene, sample_scene
+from flmm_plugin.datasets.scenes.world import IMAGE_SIZE, SHAPES, STUFF, Scene, sample_scene
 
 SPLITS = ('train', 'val', 'test')
 THING_IDS = {name: number for number, name in enumerate(SHAPES, 1)}
@@ -50,11 +50,13 @@ def write_scenes(
     fractions: Sequence[float] = (0.8, 0.1, 0.1),
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
+    sizes: Sequence[tuple[int, int]] = ((IMAGE_SIZE, IMAGE_SIZE),),
 ) -> dict[str, int]:
     """Write ``num`` scenes to the new or empty folder ``out``; the same seed gives the same files.
 
     Args:
         fractions: shares of the train, val and test splits, in this order of scenes.
+        sizes: (height, width) of pictures in pixels; the scenes have them in turn.
         progress: called with the number of scenes written so far.
 
     Returns:
@@ -74,7 +76,7 @@ def write_scenes(
     splits = [name for name, (a, b) in zip(SPLITS, pairwise([0, *ends]), strict=True) for _ in range(b - a)]
     for folder in ('images', 'refcoco', 'pope', *(f'png/panoptic_{name}' for name in SPLITS)):
         (out / folder).mkdir(parents=True)
-    work = partial(_write_chunk, out, seed)
+    work = partial(_write_chunk, out, seed, sizes)
     chunks = [list(enumerate(splits))[start : start + CHUNK] for start in range(0, num, CHUNK)]
     records: list[SceneRecord] = []
     if workers > 1:
@@ -94,13 +96,15 @@ def write_scenes(
     return {name: splits.count(name) for name in SPLITS}
 
 
-def _write_chunk(out: Path, seed: int, chunk: list[tuple[int, str]]) -> list[SceneRecord]:
+def _write_chunk(
+    out: Path, seed: int, sizes: Sequence[tuple[int, int]], chunk: list[tuple[int, str]]
+) -> list[SceneRecord]:
     cv2.setNumThreads(0)
-    return [_write_scene(out, np.random.default_rng([seed, index]), index + 1, split) for index, split in chunk]
+    scenes = ((sample_scene(np.random.default_rng([seed, i]), sizes[i % len(sizes)]), i + 1, s) for i, s in chunk)
+    return [_write_scene(out, *scene) for scene in scenes]
 
 
-def _write_scene(out: Path, rng: np.random.Generator, image_id: int, split: str) -> SceneRecord:
-    scene = sample_scene(rng)
+def _write_scene(out: Path, scene: Scene, image_id: int, split: str) -> SceneRecord:
     pixels, owners = render(scene)
     name = f'{image_id:012d}'
     image: Record = {'id': image_id, 'file_name': f'{name}.jpg', 'width': scene.width, 'height': scene.height}

@@ -49,6 +49,19 @@ def test_panoptic_and_instances_say_the_same_of_every_pixel(folder):
         assert drawn == told
 
 
+def test_pictures_have_the_sizes_in_turn(tmp_path):
+    write_scenes(tmp_path / 'out', 3, seed=5, sizes=((144, 256), (224, 160)))
+    written = json.loads((tmp_path / 'out/refcoco/instances.json').read_text())
+    assert [(image['height'], image['width']) for image in written['images']] == [(144, 256), (224, 160), (144, 256)]
+    for image in written['images']:
+        assert cv2.imread(str(tmp_path / 'out/images' / image['file_name'])).shape[:2] == (
+            image['height'],
+            image['width'],
+        )
+    sizes = {annotation['image_id']: annotation['segmentation']['size'] for annotation in written['annotations']}
+    assert sizes == {1: [144, 256], 2: [224, 160], 3: [144, 256]}
+
+
 def test_refs_point_at_annotations_of_their_image(folder):
     annotations = {a['id']: a for a in json.loads((folder / 'refcoco/instances.json').read_text())['annotations']}
     refs = load_plain_pickle(str(folder / 'refcoco/refs(unc).p'))
