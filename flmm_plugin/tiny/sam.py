@@ -105,7 +105,7 @@ def refine(
         dense, sparse = refiner.embed_prompts(coarse, size, input_size)
         own = maps[0] if isinstance(refiner, SAMRefiner) else maps
         logits, scores = refiner.decode([own] * len(dense), dense, list(sparse))
-        yield refiner.image_masks(logits, input_size, size), scores
+        yield refiner.image_masks(logits[:, 0], input_size, size), scores[:, 0]
 
 
 def mask_iou(logits: Tensor, masks: Tensor) -> Tensor:

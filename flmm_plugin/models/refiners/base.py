@@ -1,7 +1,7 @@
 """What every refiner shares whose decoder takes prompts: from coarse logits and texts to masks at the image's size.
 
-Shape shorthand: P phrases, T text tokens and N prompts of one, D prompt width, S input side, (H, W) image size,
-(h, w) size of the features that prompts are added to.
+Shape shorthand: P phrases, T text tokens, N prompts and M masks of one, D prompt width, S input side, (H, W) image
+size, (h, w) size of the features that prompts are added to.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from torch import Tensor, nn
 from flmm_plugin.boxes import mask_boxes
 from flmm_plugin.models.caches.feature_cache import FeatureCache, Features
 from flmm_plugin.models.refiners.boxes import upsample_masks
+from flmm_plugin.models.refiners.candidates import choose, cut
 from flmm_plugin.models.refiners.image_features import ImageFeatures
+from flmm_plugin.models.refiners.points import prompt_points
 from flmm_plugin.models.refiners.resizing import Size, lay_on_square, needed, spread_over_image
 from flmm_plugin.models.weights.frozen import freeze, weights_hash
 from flmm_plugin.structures import size_of
 
 PROMPTS = ('mask', 'box', 'text')
+#: An untrained decoder may be given these too.
+KNOWN = (*PROMPTS, 'points')
 
 
 class PromptedRefiner(nn.Module, ABC):
@@ -30,8 +34,12 @@ class PromptedRefiner(nn.Module, ABC):
     Args:
         model: the segmenter, with ``prompt_encoder`` and ``mask_decoder``.
         encoder: its image encoder.
-        prompts: which of ``'mask'``, ``'box'`` and ``'text'`` the decoder is given.
+        prompts: which of ``'mask'``, ``'box'``, ``'text'`` and ``'points'`` (see :func:`prompt_points`) the decoder is
+            given.
         cache: says which image features are kept.
+        multimask_output: the decoder gives several masks a prompt, for prompts that may mean several things.
+        levels: logits at which the coarse mask is cut, each of which gives a prompt; 0, a probability of one half, by
+            default. Of all masks of a phrase the one of greatest predicted IoU x IoU with its coarse mask is kept.
     """
 
     model: Any
@@ -42,11 +50,22 @@ class PromptedRefiner(nn.Module, ABC):
     #: D, the width of a text prompt.
     embed_dim: int
 
-    def __init__(self, model: nn.Module, encoder: nn.Module, prompts: Sequence[str], cache: FeatureCache) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        encoder: nn.Module,
+        prompts: Sequence[str],
+        cache: FeatureCache,
+        multimask_output: bool = False,
+        levels: Sequence[float] = (0.0,),
+    ) -> None:
         super().__init__()
-        if not prompts or set(prompts) - set(PROMPTS):
-            raise ValueError(f'prompts must be some of {PROMPTS}, got {tuple(prompts)}')
+        if not prompts or set(prompts) - set(KNOWN):
+            raise ValueError(f'prompts must be some of {KNOWN}, got {tuple(prompts)}')
+        if not levels:
+            raise ValueError('levels must name one logit at least')
         self.prompts = tuple(prompts)
+        self.multimask_output, self.levels = multimask_output, tuple(levels)
         self.model = model
         freeze(encoder)
         self.image_features = ImageFeatures(encoder, self.encode, lambda: self.num_values, cache)
@@ -66,19 +85,28 @@ class PromptedRefiner(nn.Module, ABC):
         """Features (B, ...) of uint8 images (3, H, W), the ones that prompts are added to, (B, D, h, w), first."""
 
     @abstractmethod
-    def embed(self, boxes: Tensor | None, masks: Tensor | None, count: int) -> tuple[Tensor, Tensor]:
-        """Dense (P, D, h, w) and sparse (P, N, D) embeddings of boxes (P, 4) and masks (P, 1, *mask_size)."""
+    def embed(
+        self, boxes: Tensor | None, masks: Tensor | None, points: tuple[Tensor, Tensor] | None, count: int
+    ) -> tuple[Tensor, Tensor]:
+        """Dense (P, D, h, w) and sparse (P, N, D) embeddings of prompts.
+
+        Args:
+            boxes: (P, 4).
+            masks: (P, 1, *mask_size).
+            points: of :func:`prompt_points`.
+            count: P.
+        """
 
     @abstractmethod
     def decode(
         self, features: Sequence[Any], dense: Tensor, prompts: Sequence[Tensor], part: Size | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Logits (P, *mask_size), or their upper left part, and predicted IoU (P,).
+        """Logits (P, M, *mask_size), or their upper left part, and predicted IoU (P, M).
 
         Args:
             features: for each phrase those of its image, of :meth:`encode_images`.
             dense: (P, D, h, w) embeddings of the mask prompts.
-            prompts: for each phrase (N, D) embeddings of box and text, N may differ.
+            prompts: for each phrase (N, D) embeddings of points, box and text, N may differ.
             part: the upper left part of (h, w) for which logits are wanted; all by default. More may be given.
         """
 
@@ -128,27 +156,38 @@ class PromptedRefiner(nn.Module, ABC):
         """
         sizes = [size_of(image) for image in images]
         input_sizes = [self.input_size(image) for image in images]
-        embedded = [self.embed_prompts(*about) for about in zip(coarse_logits, sizes, input_sizes, strict=True)]
+        coarse = [cut(logits, self.levels) for logits in coarse_logits]
+        embedded = [self.embed_prompts(*about) for about in zip(coarse, sizes, input_sizes, strict=True)]
         dense = torch.cat([one for one, _ in embedded])
         prompts = [prompt for _, sparse in embedded for prompt in sparse]
         if texts is not None and 'text' in self.prompts:
-            words = [tokens for text in texts for tokens in text]
+            words = [tokens for text in texts for tokens in text for _ in self.levels]
             prompts = [torch.cat([p, tokens.to(p)]) for p, tokens in zip(prompts, words, strict=True)]
-        counts = [len(logits) for logits in coarse_logits]
+        counts = [len(logits) for logits in coarse]
         owners = [one for one, count in zip(features, counts, strict=True) for _ in range(count)]
         logits, scores = self.decode(owners, dense, prompts, self._part(input_sizes))
-        return [
-            (self.image_masks(own, input_size, size), own_scores)
-            for own, own_scores, input_size, size in zip(
-                logits.split(counts), scores.split(counts), input_sizes, sizes, strict=True
-            )
-        ]
+        refined = []
+        for own, own_scores, cuts, input_size, size in zip(
+            logits.split(counts), scores.split(counts), coarse, input_sizes, sizes, strict=True
+        ):
+            masks, predicted = self._best(own, own_scores, cuts, input_size)
+            refined.append((self.image_masks(masks, input_size, size), predicted))
+        return refined
+
+    def _best(self, logits: Tensor, scores: Tensor, coarse: Tensor, input_size: Size) -> tuple[Tensor, Tensor]:
+        """Of each phrase the mask that is kept and its score: of one image (P * levels, M, ...) logits and scores."""
+        if logits.shape[1] * len(self.levels) == 1:
+            return logits[:, 0], scores[:, 0]
+        height, width = size_of(logits)
+        known = self.mask_prompts(coarse, input_size)[:, 0, :height, :width]
+        return choose(logits, scores, known, len(self.levels))
 
     def embed_prompts(self, coarse_logits: Tensor, size: Size, input_size: Size) -> tuple[Tensor, Tensor]:
         """Dense (P, D, h, w) and sparse (P, N, D) prompt embeddings of the coarse masks."""
         return self.embed(
             self.boxes(coarse_logits, size, input_size) if 'box' in self.prompts else None,
             self.mask_prompts(coarse_logits, input_size) if 'mask' in self.prompts else None,
+            prompt_points(coarse_logits, input_size) if 'points' in self.prompts else None,
             len(coarse_logits),
         )
 

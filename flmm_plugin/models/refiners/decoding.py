@@ -1,12 +1,13 @@
 """SAM's mask decoder for phrases of several images and with different numbers of prompts, in one call.
 
-The weights and the mathematics are those of segment-anything's ``MaskDecoder`` with ``multimask_output=False``, which
-knows one image a call and no padding. What differs is the order of the work: prompts that only pad are masked out of
-the attention, prompts are projected where there are pixels in their place (see :mod:`.pixel_attention`), only the mask
-that is wanted is computed, and pixels stay rows of a matrix until the mask is there, so that transposed convolutions
-whose kernels do not overlap are matrix products.
+The weights and the mathematics are those of segment-anything's ``MaskDecoder``, which knows one image a call and no
+padding. What differs is the order of the work: prompts that only pad are masked out of the attention, prompts are
+projected where there are pixels in their place (see :mod:`.pixel_attention`), only the masks that are wanted are
+computed, and pixels stay rows of a matrix until the masks are there, so that transposed convolutions whose kernels do
+not overlap are matrix products.
 
-Shape shorthand: P phrases, N prompts, D prompt width, (h, w) size of SAM's features, (r, c) of a part of them.
+Shape shorthand: P phrases, N prompts, M masks of one, 1 or SAM's 3 for prompts that may mean several things, D prompt
+width, (h, w) size of SAM's features, (r, c) of a part of them.
 """
 
 from __future__ import annotations
@@ -36,20 +37,30 @@ def decode_prompts(
     dense: Tensor,
     prompts: Sequence[Tensor],
     part: tuple[int, int] | None = None,
+    multimask: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Mask logits (P, 4r, 4c) and predicted IoU (P,) of phrases that differ in their images and numbers of prompts.
+    """Mask logits (P, M, 4r, 4c) and predicted IoU (P, M) of phrases that differ in images and numbers of prompts.
 
     Args:
         features: for each phrase those of its image, (1, D, h, w).
         position, dense: see :func:`decode_masks`.
         prompts: for each phrase (N, D), N may differ.
         part: (r, c) the upper left part of the features for which masks are wanted; all of them, (h, w), by default.
+        multimask: SAM's three masks in place of its one.
     """
     part = part or size_of(dense)
     size = _at_once(dense)
     # Split at once: the gradient of every slice would be as large as the whole.
     parts = [
-        decode_masks(decoder, _images(features[i : i + size]), position, own, *_pad(prompts[i : i + size], own), part)
+        decode_masks(
+            decoder,
+            _images(features[i : i + size]),
+            position,
+            own,
+            *_pad(prompts[i : i + size], own),
+            part,
+            multimask,
+        )
         for i, own in zip(range(0, len(dense), size), dense.split(size), strict=True)
     ]
     logits, scores = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
@@ -86,8 +97,9 @@ def decode_masks(
     prompts: Tensor,
     present: Tensor | None,
     part: tuple[int, int],
+    multimask: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Mask logits (P, 4r, 4c) and predicted IoU (P,).
+    """Mask logits (P, M, 4r, 4c) and predicted IoU (P, M).
 
     Args:
         features: (P, D, h, w), each phrase's image, or (1, D, h, w) where there is but one.
@@ -95,31 +107,43 @@ def decode_masks(
         dense: (P, D, h, w) embeddings of the mask prompts.
         prompts: (P, N, D) embeddings of boxes and text.
         present: (P, N) bool, False where a prompt only pads; None if none does.
-        part: (r, c), see :func:`decode_prompts`.
+        part, multimask: see :func:`decode_prompts`.
     """
     outputs = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).to(prompts)
     tokens = torch.cat([outputs.expand(len(prompts), -1, -1), prompts], dim=1)
     visible = None if present is None else F.pad(present, (len(outputs), 0), value=True)
     pixels = (features + dense).flatten(2).transpose(1, 2)
     position = position.flatten(2).transpose(1, 2)
-    (score_token, mask_token), pixels = _two_way(decoder.transformer, pixels, position, tokens, visible)
-    networks = decoder.output_hypernetworks_mlps
-    if not torch.is_grad_enabled():
-        networks = networks[:1]
-    # In training the others get gradients of zero, as in the original, so that weight decay finds them as there.
-    kernels = torch.stack([network(mask_token) for network in networks])[0]
-    scores = decoder.iou_prediction_head(score_token)[:, 0]
+    wanted = slice(1, None) if multimask else slice(1)  # of SAM's four masks
+    count = len(decoder.mask_tokens.weight) if multimask else 1
+    read, pixels = _two_way(decoder.transformer, pixels, position, tokens, visible, 1 + count)
+    kernels = _kernels(decoder.output_hypernetworks_mlps, read[:, 1:])[:, wanted]
+    scores = decoder.iou_prediction_head(read[:, 0])[:, wanted]
     pixels = pixels.unflatten(1, dense.shape[-2:])[:, : part[0], : part[1]]
     return _masks(decoder.output_upscaling, pixels, kernels), scores
 
 
+def _kernels(networks: Sequence[nn.Module], tokens: Tensor) -> Tensor:
+    """What the masks' tokens, the first or all (P, 1 or 4, D), weigh pixels by; in the order of the networks."""
+    if tokens.shape[1] == 1 and not torch.is_grad_enabled():
+        networks = networks[:1]
+    # In training the others get gradients of zero, as in the original, so that weight decay finds them as there.
+    read = tokens.expand(-1, len(networks), -1).unbind(dim=1)
+    return torch.stack([network(token) for network, token in zip(networks, read, strict=True)], dim=1)
+
+
 def _two_way(
-    transformer: TwoWayTransformer, pixels: Tensor, position: Tensor, prompts: Tensor, visible: Tensor | None
-) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    transformer: TwoWayTransformer,
+    pixels: Tensor,
+    position: Tensor,
+    prompts: Tensor,
+    visible: Tensor | None,
+    wanted: int,
+) -> tuple[Tensor, Tensor]:
     """Prompts (P, N, D) and pixels (P, h * w, D) attend to each other.
 
     Returns:
-        The first two of the prompts, those of the score and of the only mask that is wanted, (P, D) each; the pixels.
+        The first ``wanted`` of the prompts, those of the score and of masks, and the pixels.
     """
     tokens = prompts
     for block in transformer.layers:
@@ -135,21 +159,20 @@ def _two_way(
         tokens = block.norm3(tokens + block.mlp(tokens))
         seen = add_from_prompts(block.cross_attn_image_to_token, pixels, places, tokens + prompts, tokens, visible)
         pixels = block.norm4(seen)
-    tokens, prompts = tokens[:, :2], prompts[:, :2]
+    tokens, prompts = tokens[:, :wanted], prompts[:, :wanted]
     read = attend_to_pixels(transformer.final_attn_token_to_image, tokens + prompts, pixels + position, pixels)
-    score_token, mask_token = transformer.norm_final_attn(tokens + read).unbind(dim=1)
-    return (score_token, mask_token), pixels
+    return transformer.norm_final_attn(tokens + read), pixels
 
 
 def _masks(upscaling: nn.Sequential, pixels: Tensor, kernels: Tensor) -> Tensor:
-    """(P, 4r, 4c): pixels (P, r, c, D) spread to twice the size twice, then weighed by each phrase's kernel."""
+    """(P, M, 4r, 4c): pixels (P, r, c, D) spread to twice the size twice, then weighed by kernels (P, M, D / 8)."""
     first, norm, activation, second, last_activation = cast(Iterable[Any], upscaling)
     spread = F.layer_norm(_spread(first, pixels), norm.weight.shape, norm.weight, norm.bias, norm.eps)
     spread = last_activation(_spread(second, activation(spread)))
     # Not a matrix product: PyTorch's with a single column took twice the time on a CPU.
-    masks = (spread * kernels.to(spread)[:, None, None, None, None, None, None]).sum(dim=-1)
-    # (r, c, 2, 2, 2, 2): row and column within a pixel, then within a quarter of it.
-    return masks.permute(0, 1, 3, 5, 2, 4, 6).flatten(4).flatten(1, 3)
+    masks = [(spread * own[:, None, None, None, None, None, None]).sum(dim=-1) for own in kernels.to(spread).unbind(1)]
+    # (M, r, c, 2, 2, 2, 2): row and column within a pixel, then within a quarter of it.
+    return torch.stack(masks, dim=1).permute(0, 1, 2, 4, 6, 3, 5, 7).flatten(5).flatten(2, 4)
 
 
 def _spread(convolution: nn.ConvTranspose2d, pixels: Tensor) -> Tensor:

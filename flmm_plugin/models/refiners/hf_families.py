@@ -20,6 +20,8 @@ class Family(ABC):
 
     #: Is an image squashed to the square input? Else its longer side fills it and the rest is padding.
     squashes: bool
+    #: Must a prompt without box and points have a point that is none?
+    needs_point = False
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -38,27 +40,43 @@ class Family(ABC):
     def encode(self, pixels: Tensor) -> Features:
         """Maps of pixels (B, 3, S, S), first the one that prompts are added to, (B, D, h, w)."""
 
-    def embed(self, boxes: Tensor | None, masks: Tensor | None, count: int) -> tuple[Tensor, Tensor]:
-        """Dense (P, D, h, w) and sparse (P, N, D) embeddings of boxes (P, 4) and masks (P, 1, 4h, 4w)."""
-        sparse, dense = self.model.prompt_encoder(**self._points(boxes, count), input_masks=masks)
+    def embed(
+        self, boxes: Tensor | None, masks: Tensor | None, points: tuple[Tensor, Tensor] | None, count: int
+    ) -> tuple[Tensor, Tensor]:
+        """Dense (P, D, h, w) and sparse (P, N, D) embeddings, see :meth:`PromptedRefiner.embed`."""
+        if points is not None:
+            places, labels = points[0][:, None], points[1][:, None]
+        elif boxes is None and self.needs_point:
+            # What the models' own forward pass gives where there is no prompt: a point that is none.
+            weight = self.model.prompt_encoder.point_embed.weight
+            places = weight.new_zeros(count, 1, 1, 2)
+            labels = torch.full((count, 1, 1), -1, dtype=torch.int32, device=weight.device)
+        else:
+            places = labels = None
+        sparse, dense = self.model.prompt_encoder(
+            input_points=places,
+            input_labels=labels,
+            input_boxes=None if boxes is None else boxes[:, None],
+            input_masks=masks,
+        )
         none = dense.new_zeros(count, 0, dense.shape[1])
         return dense.expand(count, -1, -1, -1), none if sparse is None else sparse[:, 0]
 
-    def decode(self, features: Features, dense: Tensor, sparse: Tensor) -> tuple[Tensor, Tensor]:
-        """Mask logits (P, 4h, 4w) and predicted IoU (P,); ``features`` are maps of each phrase's image, (P, ...)."""
+    def decode(self, features: Features, dense: Tensor, sparse: Tensor, multimask: bool) -> tuple[Tensor, Tensor]:
+        """Mask logits (P, M, 4h, 4w) and predicted IoU (P, M); ``features`` are maps of each phrase's image, (P, ...).
+
+        M is 1, or with ``multimask`` what the model gives then.
+        """
         position = self.model.get_image_wide_positional_embeddings().expand(len(dense), -1, -1, -1)
         masks, scores, *_ = self.model.mask_decoder(
             image_embeddings=features[0],
             image_positional_embeddings=position,
             sparse_prompt_embeddings=sparse[:, None],
             dense_prompt_embeddings=dense,
-            multimask_output=False,
+            multimask_output=multimask,
             **self._more(features),
         )
-        return masks[:, 0, 0], scores[:, 0, 0]
-
-    def _points(self, boxes: Tensor | None, count: int) -> dict[str, Any]:
-        return dict(input_points=None, input_labels=None, input_boxes=None if boxes is None else boxes[:, None])
+        return masks[:, 0], scores[:, 0]
 
     def _more(self, features: Features) -> dict[str, Any]:
         return {}
@@ -92,6 +110,7 @@ class SAM2(Family):
     """
 
     squashes = True
+    needs_point = True
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
@@ -107,15 +126,6 @@ class SAM2(Family):
     def encode(self, pixels: Tensor) -> Features:
         finest, finer, coarse = self.model.get_image_embeddings(pixels)
         return coarse, finer, finest
-
-    def _points(self, boxes: Tensor | None, count: int) -> dict[str, Any]:
-        if boxes is not None:
-            return super()._points(boxes, count)
-        # What the models' own forward pass gives where there is no prompt: a point that is none.
-        weight = self.model.prompt_encoder.point_embed.weight
-        points = weight.new_zeros(count, 1, 1, 2)
-        labels = torch.full((count, 1, 1), -1, dtype=torch.int32, device=weight.device)
-        return dict(input_points=points, input_labels=labels, input_boxes=None)
 
     def _more(self, features: Features) -> dict[str, Any]:
         return dict(high_resolution_features=[features[2], features[1]])

@@ -1,7 +1,7 @@
 """The segment-anything models of transformers as refiners: SAM 2.1, SAM-HQ, EdgeTAM, SAM 3's tracker, SAM.
 
-Shape shorthand: B images, P phrases, N prompts of one, D prompt width, S input side, (H, W) image size, (h, w) size of
-the features that prompts are added to.
+Shape shorthand: B images, P phrases, N prompts and M masks of one, D prompt width, S input side, (H, W) image size,
+(h, w) size of the features that prompts are added to.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class HFSAMRefiner(PromptedRefiner):
     Args:
         pretrained: a name of the Hub, a folder written by ``save_pretrained`` of model and image processor, or
             ``flmm_plugin::NAME``.
-        prompts, cache_size, feature_folder, exact_features: see :class:`SAMRefiner`.
+        prompts, cache_size, feature_folder, exact_features, multimask_output, levels: see :class:`SAMRefiner`.
 
     Raises:
         UserError: there is no such model, it is no segment-anything, or this release of transformers lacks its class.
@@ -61,12 +61,15 @@ class HFSAMRefiner(PromptedRefiner):
         cache_size: int = 4,
         feature_folder: str | None = None,
         exact_features: bool = False,
+        multimask_output: bool = False,
+        levels: Sequence[float] = (0.0,),
     ) -> None:
         path = resolve(pretrained)
         name, family = choose_kind(path, pretrained)
         model = getattr(transformers, name).from_pretrained(path, attn_implementation='sdpa')
         handled = family(model)
-        super().__init__(model, handled.encoder, prompts, FeatureCache(cache_size, feature_folder, exact_features))
+        cache = FeatureCache(cache_size, feature_folder, exact_features)
+        super().__init__(model, handled.encoder, prompts, cache, multimask_output, levels)
         self.family = handled
         self.processor = AutoImageProcessor.from_pretrained(path)
         encoder = model.prompt_encoder
@@ -91,24 +94,29 @@ class HFSAMRefiner(PromptedRefiner):
     def encode(self, images: Sequence[Tensor]) -> Features:
         return self.family.encode(self.preprocess(images))
 
-    def embed(self, boxes: Tensor | None, masks: Tensor | None, count: int) -> tuple[Tensor, Tensor]:
-        return self.family.embed(boxes, masks, count)
+    def embed(
+        self, boxes: Tensor | None, masks: Tensor | None, points: tuple[Tensor, Tensor] | None, count: int
+    ) -> tuple[Tensor, Tensor]:
+        return self.family.embed(boxes, masks, points, count)
 
     def decode(
         self, features: Sequence[Features], dense: Tensor, prompts: Sequence[Tensor], part: Size | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Logits (P, 4h, 4w) and predicted IoU (P,); phrases with equally many prompts are decoded together."""
+        """Logits (P, M, 4h, 4w) and predicted IoU (P, M); phrases with equally many prompts are decoded together."""
         groups: dict[int, list[int]] = defaultdict(list)
         for phrase, own in enumerate(prompts):
             groups[len(own)].append(phrase)
+        if not groups:
+            return dense.new_zeros(0, 1, *self.mask_size), dense.new_zeros(0, 1)
         order: list[int] = []
-        decoded = [dense.new_zeros(0, *self.mask_size)], [dense.new_zeros(0)]
+        decoded: tuple[list[Tensor], list[Tensor]] = ([], [])
         for members in groups.values():
             for start in range(0, len(members), AT_ONCE):
                 chosen = members[start : start + AT_ONCE]
                 order += chosen
                 maps = tuple(torch.cat(level) for level in zip(*(features[i] for i in chosen), strict=True))
-                results = self.family.decode(maps, dense[chosen], torch.stack([prompts[i] for i in chosen]))
+                sparse = torch.stack([prompts[i] for i in chosen])
+                results = self.family.decode(maps, dense[chosen], sparse, self.multimask_output)
                 for kept, result in zip(decoded, results, strict=True):
                     kept.append(result)
         back = torch.tensor(order, dtype=torch.int64).argsort().to(dense.device, non_blocking=True)

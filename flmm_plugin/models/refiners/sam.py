@@ -30,7 +30,7 @@ class SAMRefiner(PromptedRefiner):
     Args:
         arch: see :func:`build_sam`.
         checkpoint: SAM's weights (.pth, .pt or .safetensors, or ``flmm_plugin::NAME``); None leaves them random.
-        prompts: which of ``'mask'``, ``'box'`` and ``'text'`` the decoder is given.
+        prompts, multimask_output, levels: see :class:`PromptedRefiner`.
         cache_size: images whose features are kept in evaluation, where one image comes with many expressions.
         feature_folder: where the features of all images are kept in fp16, for training of several epochs; they are
             found again by an image's content and the encoder's weights.
@@ -46,11 +46,14 @@ class SAMRefiner(PromptedRefiner):
         cache_size: int = 4,
         feature_folder: str | None = None,
         exact_features: bool = False,
+        multimask_output: bool = False,
+        levels: Sequence[float] = (0.0,),
     ) -> None:
         model = build_sam(arch)
         if checkpoint is not None:
             model.load_state_dict(read_tensors(resolve(checkpoint)))
-        super().__init__(model, model.image_encoder, prompts, FeatureCache(cache_size, feature_folder, exact_features))
+        cache = FeatureCache(cache_size, feature_folder, exact_features)
+        super().__init__(model, model.image_encoder, prompts, cache, multimask_output, levels)
         self.side = model.image_encoder.img_size
         self.mask_size = model.prompt_encoder.mask_input_size
         self.embed_dim = model.prompt_encoder.embed_dim
@@ -76,15 +79,18 @@ class SAMRefiner(PromptedRefiner):
         """Features (1, D, S / patch, S / patch) of each image, its only map."""
         return [maps for (maps,) in super().encode_images(images)]
 
-    def embed(self, boxes: Tensor | None, masks: Tensor | None, count: int) -> tuple[Tensor, Tensor]:
-        """Dense (P, D, S / patch, S / patch) and sparse (P, 0 or 2, D) embeddings."""
-        sparse, dense = self.model.prompt_encoder(points=None, boxes=boxes, masks=masks)
+    def embed(
+        self, boxes: Tensor | None, masks: Tensor | None, points: tuple[Tensor, Tensor] | None, count: int
+    ) -> tuple[Tensor, Tensor]:
+        """Dense (P, D, S / patch, S / patch) and sparse (P, N, D) embeddings."""
+        sparse, dense = self.model.prompt_encoder(points=points, boxes=boxes, masks=masks)
         # The encoder takes the number of prompts from boxes or masks, and assumes one where there is neither.
         return dense.expand(count, -1, -1, -1), sparse.expand(count, -1, -1)
 
     def decode(
         self, features: Sequence[Tensor], dense: Tensor, prompts: Sequence[Tensor], part: Size | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Low-resolution logits (P, 4r, 4c) and predicted IoU (P,) of the part (r, c)."""
+        """Low-resolution logits (P, 1 or 3, 4r, 4c) and predicted IoU (P, 1 or 3) of the part (r, c)."""
         position = self.model.prompt_encoder.get_dense_pe()
-        return decode_prompts(self.model.mask_decoder, features, position, dense, prompts, part)
+        decoder, multimask = self.model.mask_decoder, self.multimask_output
+        return decode_prompts(decoder, features, position, dense, prompts, part, multimask)

@@ -25,28 +25,33 @@ def tensors(heads: int = 2) -> tuple[torch.nn.Module, list[Tensor], Tensor, list
     return sam, [images[0], images[0], images[1], images[1]], dense, [torch.randn(n, sam.embed_dim) for n in LENGTHS]
 
 
-def one_by_one(sam: torch.nn.Module, features: list[Tensor], dense: Tensor, prompts: list[Tensor]) -> list[Tensor]:
+def one_by_one(
+    sam: torch.nn.Module, features: list[Tensor], dense: Tensor, prompts: list[Tensor], multimask: bool
+) -> list[Tensor]:
     results = [
         sam.model.mask_decoder(
             image_embeddings=own,
             image_pe=sam.model.prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=prompt[None],
             dense_prompt_embeddings=mask[None],
-            multimask_output=False,
+            multimask_output=multimask,
         )
         for own, mask, prompt in zip(features, dense, prompts, strict=True)
     ]
-    return [torch.cat(parts)[:, 0] for parts in zip(*results, strict=True)]
+    return [torch.cat(parts) for parts in zip(*results, strict=True)]
 
 
 @pytest.mark.parametrize('heads', [1, 2])  # of a width of 8: with one, prompts are few enough to be projected
-@pytest.mark.parametrize('chunk_bytes', [decoding.CPU_CHUNK_BYTES, 1])
-def test_equals_segment_anything_one_by_one(chunk_bytes: int, heads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(('chunk_bytes', 'multimask'), [(decoding.CPU_CHUNK_BYTES, False), (1, False), (1, True)])
+def test_equals_segment_anything_one_by_one(
+    chunk_bytes: int, multimask: bool, heads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same logits, scores and gradients for all weights that segment-anything has one for; also in chunks."""
     monkeypatch.setattr(decoding, 'CPU_CHUNK_BYTES', chunk_bytes)
     sam, features, dense, prompts = tensors(heads)
+    sam.multimask_output = multimask
     results, gradients = [], []
-    for decode in (sam.decode, lambda *given: one_by_one(sam, *given)):
+    for decode in (sam.decode, lambda *given: one_by_one(sam, *given, multimask)):
         sam.zero_grad()
         inputs = dense.clone().requires_grad_()
         logits, scores = decode(features, inputs, prompts)
@@ -63,8 +68,8 @@ def test_part_of_the_masks() -> None:
     sam, features, dense, prompts = tensors()
     whole, scores = sam.decode(features, dense, prompts)
     part, same_scores = sam.decode(features, dense, prompts, (5, 7))
-    assert part.shape == (len(LENGTHS), 20, 28) and whole.shape == (len(LENGTHS), 32, 32)
-    torch.testing.assert_close(part, whole[:, :20, :28], atol=1e-6, rtol=1e-6)
+    assert part.shape == (len(LENGTHS), 1, 20, 28) and whole.shape == (len(LENGTHS), 1, 32, 32)
+    torch.testing.assert_close(part, whole[..., :20, :28], atol=1e-6, rtol=1e-6)
     assert torch.equal(scores, same_scores)
 
 

@@ -42,7 +42,7 @@ def test_phrases_together_equal_one_by_one() -> None:
         torch.testing.assert_close(scores[index], score[0], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize('prompts', [('mask',), ('box',), ('text',), ('mask', 'box'), ('box', 'text')])
+@pytest.mark.parametrize('prompts', [('mask',), ('box',), ('text',), ('mask', 'box'), ('box', 'text'), ('points',)])
 def test_any_prompts(prompts: tuple[str, ...]) -> None:
     sam = refiner(prompts=prompts)
     masks, scores = sam(random_image(*SIZE), random_logits(), random_text(2, 1, 4))
@@ -52,7 +52,9 @@ def test_any_prompts(prompts: tuple[str, ...]) -> None:
 
 def test_wrong_prompts() -> None:
     with pytest.raises(ValueError, match='prompts must be some of'):
-        refiner(prompts=('mask', 'points'))
+        refiner(prompts=('mask', 'scribble'))
+    with pytest.raises(ValueError, match='levels must name'):
+        refiner(levels=())
 
 
 def test_boxes_around_masks() -> None:
