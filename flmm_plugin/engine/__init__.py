@@ -9,7 +9,7 @@ from flmm_plugin.engine.hooks import (
     MetricsJsonHook,
     SeedHook,
 )
-from flmm_plugin.engine.loops import ResumableEpochLoop
+from flmm_plugin.engine.loops import ResumableEpochLoop, ResumableIterLoop
 from flmm_plugin.engine.param_groups import MergedOptimWrapperConstructor
 from flmm_plugin.engine.safe_globals import allow_mmengine_checkpoints
 
@@ -25,6 +25,7 @@ __all__ = [
     'MetricsJsonHook',
     'OptimWrapper',
     'ResumableEpochLoop',
+    'ResumableIterLoop',
     'SeedHook',
 ]
 
