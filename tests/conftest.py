@@ -10,6 +10,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 import pytest
 import torch
 from mmengine.registry import init_default_scope
+from PIL import Image
 
 from tests.data_files import write_grefcoco, write_png, write_reasonseg, write_refcoco
 from tests.tiny_llava import save_tiny_llava
@@ -32,6 +33,18 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(autouse=True, scope='session')
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope='session')
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 12 scenes, two of them in a folder of its own."""
+    from tests.tiny_checkpoint import draw_scene  # not needed where nothing but models is tested
+
+    folder = tmp_path_factory.mktemp('pictures')
+    (folder / 'more').mkdir()
+    for index in range(12):
+        Image.fromarray(draw_scene(index)).save(folder / ('more' if index > 9 else '.') / f'{index:02d}.png')
+    return folder
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ from flmm_plugin.annotation.export import EXPORTERS, export
 from flmm_plugin.annotation.names import read_phrases
 from flmm_plugin.annotation.run import Claims, Summary, run
 from flmm_plugin.annotation.settings import describe_run
-from flmm_plugin.annotation.sources import Source, find_pictures
 from flmm_plugin.annotation.store import Store
 from flmm_plugin.apis.annotated import Picture
 from flmm_plugin.apis.arguments import add_model_arguments, load_inferencer
+from flmm_plugin.datasets.sources import Source, find_pictures
 from flmm_plugin.engine.config import set_local_rank
 from flmm_plugin.engine.processes import Ranks
 from flmm_plugin.errors import readable_errors

@@ -5,6 +5,7 @@ python tools/chat.py IMAGE "What is on the table?"
 python tools/chat.py IMAGE --phrases "the dog" "the red ball"
 python tools/chat.py IMAGE --checkpoint DIR              # a folder of tools/export.py, or a model of the Hub
 python tools/chat.py IMAGE --config CONFIG --checkpoint CHECKPOINT       # of tools/train.py
+python tools/chat.py IMAGE --lmm LMM --sam SAM_FILE                      # any LMM, nothing trained
 
 Without --checkpoint a tiny model talks that ships with the package and knows nothing but scenes of coloured shapes.
 """

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from flmm_plugin.models.refiners import HFSAMRefiner, SAMRefiner
 from flmm_plugin.models.refiners.base import PromptedRefiner
 from flmm_plugin.tiny.fitting import fit
-from flmm_plugin.tiny.sam import ARCH, PromptedScenes, mask_iou, refine, segmentation_loss
+from flmm_plugin.tiny.sam import PromptedScenes, mask_iou, refine, segmentation_loss
 from flmm_plugin.tiny.sam2 import encode_in_training, save_untrained
 
 PROMPTS = (('mask', 'box'), ('mask', 'box'), ('mask',), ('box',))
@@ -50,7 +50,7 @@ def untrained(arch: str, out: Path) -> tuple[PromptedRefiner, Callable, Callable
         sam2 = HFSAMRefiner(pretrained=str(out), prompts=('mask', 'box'))
         sam2.model.requires_grad_(True)
         return sam2, partial(refine, encode=partial(encode_in_training, sam2)), lambda: sam2.model.save_pretrained(out)
-    sam = SAMRefiner(arch=ARCH, prompts=('mask', 'box'))
+    sam = SAMRefiner(arch='tiny', prompts=('mask', 'box'))
     sam.model.image_encoder.requires_grad_(True)
 
     def save() -> None:

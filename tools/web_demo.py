@@ -1,6 +1,7 @@
 """A web page to talk about images and see where the things are that the answers name.
 
 python tools/web_demo.py --config CONFIG --checkpoint CHECKPOINT     # then open http://127.0.0.1:7860
+python tools/web_demo.py --lmm LMM --sam SAM_FILE                    # any LMM, nothing trained
 
 It is served to this machine alone. --host 0.0.0.0 serves it to the network, to everybody who reaches the port.
 """

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from flmm_plugin.annotation.sources import Source
+from flmm_plugin.datasets.sources import Source
 from flmm_plugin.errors import DataError
 
 

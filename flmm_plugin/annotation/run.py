@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flmm_plugin.annotation.sources import Source
 from flmm_plugin.annotation.store import Store
 from flmm_plugin.apis.annotated import Picture, annotate
 from flmm_plugin.apis.inferencer import FLMMInferencer
+from flmm_plugin.datasets.sources import Source
 
 Progress = Callable[[int], None]
 

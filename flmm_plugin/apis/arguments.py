@@ -10,7 +10,7 @@ from flmm_plugin.apis.grounding import MIN_ATTENTION, MIN_SCORE
 from flmm_plugin.apis.inferencer import FLMMInferencer
 from flmm_plugin.engine.config import load_config
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.weights.untrained import is_trained
+from flmm_plugin.models.weights.untrained import NONE, is_trained
 
 #: A tiny model, trained by ``make demo``.
 SHIPPED = 'flmm_plugin::tiny_flmm'
@@ -26,6 +26,10 @@ def add_model_arguments(parser: ArgumentParser) -> None:
         help='a checkpoint of tools/train.py, a folder of tools/export.py, or the name of one on the Hub; a tiny model '
         'that ships with the package by default',
     )
+    parser.add_argument('--lmm', help='name or folder of any LMM: it points by its attention alone, nothing trained')
+    parser.add_argument('--sam', help="its segmenter: SAM's file, a folder or name of transformers, or none")
+    parser.add_argument('--heads', help='its heads file of tools/select_heads.py; else known, chosen or middle ones')
+    parser.add_argument('--pictures', help='pictures to choose its heads by on first use: a folder, a glob, a list')
     parser.add_argument('--device', help='torch device; the GPU where there is one by default')
     parser.add_argument('--dtype', help="the LMM's dtype (bfloat16, float16, float32); bfloat16 on a GPU by default")
     parser.add_argument('--load-in-4bit', action='store_true', help='quantise the LMM (needs bitsandbytes)')
@@ -50,6 +54,13 @@ def load_inferencer(args: Namespace, **options: Any) -> FLMMInferencer:
         min_score=args.min_score,
         min_attention=args.min_attention,
     )
+    if args.lmm is not None:
+        if args.config is not None or args.checkpoint not in (SHIPPED, NONE):
+            raise UserError('--lmm needs no --config and no --checkpoint: nothing of it is trained')
+        parts = dict(lmm=args.lmm, sam=args.sam, heads=args.heads, pictures=args.pictures)
+        return FLMMInferencer(device=args.device, **parts, **options)
+    if args.sam or args.heads or args.pictures:
+        raise UserError('--sam, --heads and --pictures go with --lmm: a config or a checkpoint names its own')
     if args.config is not None:
         config = load_config(args.config)
         checkpoint = None if args.checkpoint == SHIPPED else args.checkpoint

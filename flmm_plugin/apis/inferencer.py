@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, overload
 
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 
 from flmm_plugin.apis.annotated import Annotated, Picture, annotate, in_batches
 from flmm_plugin.apis.cache_budget import MAX_CACHE_BYTES, CacheBudget
 from flmm_plugin.apis.conversation import Conversation
 from flmm_plugin.apis.grounding import MIN_ATTENTION, MIN_SCORE, Grounder
+from flmm_plugin.apis.head_choice import settle_heads
 from flmm_plugin.apis.images import MAX_PIXELS, ImageLike, read_image
+from flmm_plugin.apis.loading import load_model
 from flmm_plugin.apis.phrases import PhraseExtractor, default_extractor
 from flmm_plugin.apis.results import GroundedAnswer
 from flmm_plugin.apis.together import ask_together, ground_together
+from flmm_plugin.apis.untrained import untrained_config
 from flmm_plugin.datasets.base import PROMPT
-from flmm_plugin.engine.config import existing_checkpoint
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.weights.hub_folder import HubFolder
-from flmm_plugin.models.weights.trained_state import check_lmm
-from flmm_plugin.models.weights.untrained import describe, needs_checkpoint
-from flmm_plugin.registry import MODELS, TASK_UTILS
+from flmm_plugin.models.weights.untrained import describe, is_trained
+from flmm_plugin.registry import TASK_UTILS
 
 MODES = ('chat', 'phrases', 'caption')
 BATCH_SIZE = 8
@@ -37,9 +35,13 @@ class FLMMInferencer:
     """Ask a frozen LMM about an image and see where the things it names are.
 
     Args:
-        config: a config file or a :class:`Config`.
+        config: a config file or a :class:`Config`; without one ``lmm`` and ``sam``, and nothing trained takes part.
         checkpoint: what ``tools/train.py`` wrote; None for a model with nothing to train (:class:`AttentionMaskHead`).
         device: a torch device; the GPU where there is one by default.
+        lmm, sam: name or folder of the LMM and file, folder or name of the segmenter, see :func:`untrained_config`.
+        heads: the heads that point, see :class:`FrozenLMM`; else known or chosen ones, see :func:`settle_heads`.
+        pictures: to choose heads by on first use: what :func:`find_pictures` finds, or images, or pairs of an image and
+            its caption or list of phrases.
         dtype: torch dtype of the LMM by name; by default the config's, or bfloat16 on a GPU where it names none.
         load_in_4bit, load_in_8bit: quantise the LMM with bitsandbytes while it is loaded.
         extractor: a phrase extractor or its config; spaCy's noun chunks where installed, else rules.
@@ -52,10 +54,14 @@ class FLMMInferencer:
 
     def __init__(
         self,
-        config: str | Path | Config,
+        config: str | Path | Config | None = None,
         checkpoint: str | Path | None = None,
         device: str | None = None,
         *,
+        lmm: str | Path | None = None,
+        sam: str | Path | None = None,
+        heads: str | Path | Sequence[int] | None = None,
+        pictures: Iterable[Any] | str | Path | None = None,
         dtype: str | None = None,
         load_in_4bit: bool = False,
         load_in_8bit: bool = False,
@@ -66,21 +72,21 @@ class FLMMInferencer:
         max_pixels: int = MAX_PIXELS,
         max_cache_bytes: int | None = None,
     ) -> None:
+        named = config is None
+        if config is None:
+            config = untrained_config(lmm, sam, heads)
+        elif not (lmm is sam is heads is pictures is None):
+            raise UserError('lmm, sam, heads and pictures are for a model without a config: the config names its own')
         config = config if isinstance(config, Config) else Config.fromfile(config)
-        trained = needs_checkpoint(config.model, checkpoint)
-        path = existing_checkpoint(str(checkpoint)) if trained else None
-        init_default_scope(config.get('default_scope', 'flmm_plugin'))
         self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-        lmm = {
-            **config.model['lmm'],
-            **lmm_options(self.device, dtype, load_in_4bit, load_in_8bit, config.model['lmm']),
-        }
-        self.model = MODELS.build({**config.model, 'lmm': lmm})
-        if path is None:
-            print_log(describe(self.model), logger='current')
-        else:
-            check_lmm(self.model, load_checkpoint(self.model, path, map_location='cpu', logger='silent'))
-        self.model.to(self.device).eval()
+        self.model = load_model(
+            config,
+            checkpoint,
+            self.device,
+            dtype=dtype,
+            load_in_4bit=load_in_4bit,
+            load_in_8bit=load_in_8bit,
+        )
         if not isinstance(extractor, PhraseExtractor):
             built: PhraseExtractor = TASK_UTILS.build(dict(extractor or default_extractor()))
         else:
@@ -89,6 +95,10 @@ class FLMMInferencer:
         self.grounder = Grounder(self.model, built, min_score, min_attention, caches=caches)
         self.caption_prompt = caption_prompt or config.get('png_prompt', PROMPT)
         self.max_pixels = max_pixels
+        if named and heads is None:
+            print_log(settle_heads(self.grounder, pictures, self.caption_prompt), logger='current')
+        if not is_trained(config.model):
+            print_log(describe(self.model), logger='current')
 
     @classmethod
     def from_pretrained(
@@ -183,28 +193,6 @@ class FLMMInferencer:
     def converse(self, image: ImageLike) -> Conversation:
         """Begin a conversation about an image."""
         return Conversation(self.grounder, read_image(image, self.max_pixels))
-
-
-def lmm_options(
-    device: str, dtype: str | None, load_in_4bit: bool, load_in_8bit: bool, config: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What the arguments of :class:`FLMMInferencer` change in the LMM's config.
-
-    Raises:
-        UserError: both quantisations are asked for, or bitsandbytes is not installed.
-    """
-    options: dict[str, Any] = {}
-    if dtype is not None:
-        options['dtype'] = dtype
-    elif device.startswith('cuda') and 'dtype' not in config:
-        options['dtype'] = 'bfloat16'
-    if load_in_4bit and load_in_8bit:
-        raise UserError('load_in_4bit and load_in_8bit exclude each other: choose one')
-    if load_in_4bit or load_in_8bit:
-        if find_spec('bitsandbytes') is None:
-            raise UserError('load_in_4bit and load_in_8bit need bitsandbytes, which is not installed: pip install it')
-        options['quantization'] = dict(load_in_4bit=load_in_4bit, load_in_8bit=load_in_8bit)
-    return options
 
 
 def for_each(value: Any, count: int, *single: type) -> list[Any]:

@@ -5,7 +5,8 @@ Shape shorthand: P phrases of one image, C maps of each (heads of all layers, fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,20 +16,32 @@ from scipy.ndimage import label
 from torch import Tensor
 
 from flmm_plugin.errors import UserError
+from flmm_plugin.models.groundings import phrase_texts
 from flmm_plugin.models.mask_heads.batching import crop
 
 CRITERIA = ('localization', 'contrast')
 FEWEST = 10  # heads of least entropy that a phrase votes for
 
 
+@dataclass(frozen=True)
+class PhraseMaps:
+    """Of a uint8 image (3, H, W) the maps (P, C, h, w) fp32 of its phrases, over the image alone."""
+
+    image: Tensor
+    phrases: Sequence[str]
+    maps: Tensor
+
+
 @torch.no_grad()
-def maps_of_phrases(model: Any, dataset: Any, indices: Iterable[int]) -> Iterator[Tensor]:
-    """Image by image the maps (P, C, h, w) of its phrases, over the image alone."""
+def maps_of_phrases(model: Any, dataset: Any, indices: Iterable[int]) -> Iterator[PhraseMaps]:
+    """What the LMM makes of the samples of a data set."""
     for index in indices:
         batch = pseudo_collate([dataset[index]])
         prepared = model.prepare(batch['inputs'], batch['data_samples'])
         (outputs,) = model.lmm(prepared)
-        yield crop(outputs.attention_maps, prepared[0].finest_grid.region).float().cpu()
+        maps = crop(outputs.attention_maps, prepared[0].finest_grid.region).float().cpu()
+        phrases = phrase_texts(batch['data_samples'][0], len(maps)) or [''] * len(maps)
+        yield PhraseMaps(batch['inputs'][0], phrases, maps)
 
 
 def rank_without_masks(samples: Iterable[Tensor], criterion: str, num_grids: int = 1) -> tuple[list[int], list[float]]:

@@ -1,4 +1,4 @@
-"""The tiny SAM: its dimensions, and the prompts it is trained on.
+"""The prompts that the tiny SAM is trained on.
 
 Shape shorthand: P masks of a scene, (H, W) image size.
 """
@@ -6,7 +6,6 @@ Shape shorthand: P masks of a scene, (H, W) image size.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,20 +21,6 @@ from flmm_plugin.models.refiners import SAMRefiner
 from flmm_plugin.models.refiners.base import PromptedRefiner
 from flmm_plugin.structures import size_of
 
-ARCH: dict[str, Any] = dict(
-    image_size=128,
-    patch_size=8,
-    embed_dim=96,
-    depth=4,
-    num_heads=4,
-    global_attn_indexes=(0, 1, 2, 3),
-    prompt_embed_dim=96,
-    mask_in_chans=8,
-    decoder_num_heads=4,
-    decoder_mlp_dim=256,
-    iou_head_depth=2,
-    iou_head_hidden_dim=64,
-)
 COARSE = 64  # side of the mask head's output
 
 

@@ -1,4 +1,4 @@
-"""Pictures, the trained tiny model, and the tool as a user runs it."""
+"""The trained tiny model, and the tool as a user runs it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from flmm_plugin.apis import FLMMInferencer
-from tests.tiny_checkpoint import draw_scene
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,16 +18,6 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope='session')
 def ask() -> FLMMInferencer:
     return FLMMInferencer.from_pretrained('flmm_plugin::tiny_flmm', 'cpu', extractor=dict(type='RulePhrases'))
-
-
-@pytest.fixture(scope='session')
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with 12 scenes, two of them in a folder of its own."""
-    folder = tmp_path_factory.mktemp('pictures')
-    (folder / 'more').mkdir()
-    for index in range(12):
-        Image.fromarray(draw_scene(index)).save(folder / ('more' if index > 9 else '.') / f'{index:02d}.png')
-    return folder
 
 
 def command(*words: str | Path) -> list[str]:

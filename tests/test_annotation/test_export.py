@@ -15,11 +15,11 @@ from pycocotools.coco import COCO
 from flmm_plugin.annotation.export import EXPORTERS, export
 from flmm_plugin.annotation.export.categories import Categories
 from flmm_plugin.annotation.run import run
-from flmm_plugin.annotation.sources import Source, find_pictures
 from flmm_plugin.annotation.store import Store
 from flmm_plugin.apis import FLMMInferencer
 from flmm_plugin.apis.annotated import Picture
 from flmm_plugin.datasets.check import check_data_set
+from flmm_plugin.datasets.sources import Source, find_pictures
 from flmm_plugin.registry import DATASETS
 from flmm_plugin.rle import decode_mask
 

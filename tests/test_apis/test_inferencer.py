@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from flmm_plugin.apis import FLMMInferencer
-from flmm_plugin.apis.inferencer import lmm_options
+from flmm_plugin.apis.loading import lmm_options
 from flmm_plugin.errors import UserError
 from tests.tiny_checkpoint import CONFIG, draw_scene, save_checkpoint
 
@@ -174,6 +174,6 @@ def test_bfloat16_answers_and_grounds(checkpoint, scene):
 def test_quantisation_needs_bitsandbytes(checkpoint, monkeypatch):
     with pytest.raises(UserError, match='exclude each other'):
         FLMMInferencer(CONFIG, checkpoint, load_in_4bit=True, load_in_8bit=True)
-    monkeypatch.setattr('flmm_plugin.apis.inferencer.find_spec', lambda name: None)
+    monkeypatch.setattr('flmm_plugin.apis.loading.find_spec', lambda name: None)
     with pytest.raises(UserError, match='need bitsandbytes'):
         FLMMInferencer(CONFIG, checkpoint, load_in_8bit=True)

@@ -4,24 +4,7 @@ model = dict(
     lmm=dict(type='LlavaLMM', pretrained='flmm_plugin::tiny_llava'),
     # A stage fewer than the paper's: a fifth of the time, and with as many iterations as accurate on maps of 14 x 14.
     mask_head=dict(type='UNetMaskHead', base_channels=16, num_stages=3),
-    refiner=dict(
-        type='SAMRefiner',
-        arch=dict(
-            image_size=128,
-            patch_size=8,
-            embed_dim=96,
-            depth=4,
-            num_heads=4,
-            global_attn_indexes=(0, 1, 2, 3),
-            prompt_embed_dim=96,
-            mask_in_chans=8,
-            decoder_num_heads=4,
-            decoder_mlp_dim=256,
-            iou_head_depth=2,
-            iou_head_hidden_dim=64,
-        ),
-        checkpoint='flmm_plugin::tiny_sam.safetensors',
-    ),
+    refiner=dict(type='SAMRefiner', arch='tiny', checkpoint='flmm_plugin::tiny_sam.safetensors'),
     loss_mask=dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True),
     loss_dice=dict(type='mmdet.DiceLoss', use_sigmoid=True, naive_dice=True, eps=1.0),
     # Weight 1 costs the U-Net's own masks of things 0.02 IoU here (and the refined ones 0.01).

@@ -10,8 +10,8 @@ from flmm_plugin.annotation.export.coco import write_coco
 from flmm_plugin.annotation.export.labelme import write_labelme
 from flmm_plugin.annotation.export.narratives import write_narratives
 from flmm_plugin.annotation.export.sheet import write_sheets
-from flmm_plugin.annotation.sources import Source
 from flmm_plugin.annotation.store import Store
+from flmm_plugin.datasets.sources import Source
 
 #: Each takes the pictures with their records, in order, and a folder.
 EXPORTERS: dict[str, Callable[[Iterator[tuple[Source, dict[str, Any]]], Path], None]] = {

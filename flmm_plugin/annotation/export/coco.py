@@ -9,7 +9,7 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from flmm_plugin.annotation.export.categories import Categories
-from flmm_plugin.annotation.sources import Source
+from flmm_plugin.datasets.sources import Source
 from flmm_plugin.plain_json import to_json
 
 Record = dict[str, Any]

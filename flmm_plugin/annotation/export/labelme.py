@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from flmm_plugin.annotation.sources import Source
+from flmm_plugin.datasets.sources import Source
 from flmm_plugin.plain_json import to_json
 from flmm_plugin.rle import decode_mask
 

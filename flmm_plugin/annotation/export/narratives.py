@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from flmm_plugin.annotation.export.categories import Categories
-from flmm_plugin.annotation.sources import Source
+from flmm_plugin.datasets.sources import Source
 from flmm_plugin.plain_json import to_json
 from flmm_plugin.rle import decode_mask
 

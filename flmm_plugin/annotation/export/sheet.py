@@ -8,8 +8,8 @@ from typing import Any
 
 from PIL import Image
 
-from flmm_plugin.annotation.sources import Source
 from flmm_plugin.apis.images import read_image
+from flmm_plugin.datasets.sources import Source
 from flmm_plugin.rle import decode_mask
 from flmm_plugin.visualization import Layer, draw_overlay, phrase_color
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flmm_plugin.assets import resolve
+from flmm_plugin.assets import SCHEME, resolve
 from flmm_plugin.errors import UserError
 from flmm_plugin.plain_json import parse_json, to_json
 
@@ -73,6 +73,29 @@ def write_heads(path: Path, content: Mapping[str, Any]) -> None:
     """Write ``heads``, the LMM's ``fingerprint`` and whatever else is worth knowing as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(to_json(content, indent=1) + '\n')
+
+
+def known_heads(fingerprint: str, folder: Path) -> Path | None:
+    """The heads file of an LMM: in ``folder``, under its fingerprint, or among those that ship; None without one."""
+    if not fingerprint:
+        return None
+    kept = folder / f'{fingerprint}.json'
+    shipped = sorted(Path(resolve(f'{SCHEME}heads')).glob('*.json'))
+    return next((file for file in (kept, *shipped) if made_for(file) == fingerprint), None)
+
+
+def made_for(file: Path) -> str | None:
+    """The fingerprint of the LMM that a heads file was made for."""
+    return read_heads(file).get('fingerprint') if file.exists() else None
+
+
+def middle_heads(num_layers: int, num_heads: int) -> range:
+    """All heads of the middle third of the layers, at least one: where image and words are most often brought together.
+
+    The default where nobody has chosen heads.
+    """
+    first = num_layers // 3
+    return range(first * num_heads, max(num_layers - first, first + 1) * num_heads)
 
 
 def heads_by_layer(heads: Sequence[int], num_layers: int, num_heads: int) -> dict[int, Tensor]:

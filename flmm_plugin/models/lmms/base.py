@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -56,9 +57,17 @@ class FrozenLMM(ReadingLMM):
     ) -> None:
         super().__init__(pretrained, dtype, processor, quantization, device_map)
         if heads is not None:
-            self.heads = choose_heads(heads, len(self.attention_layers), self.num_heads, self.fingerprint())
+            self.keep_heads(heads)
         if map_folder is not None:
             self.map_cache = OutputCache(map_folder, self, exact_maps)
+
+    def keep_heads(self, heads: str | Path | Sequence[int]) -> None:
+        """Make maps of these attention heads alone; for what was built before, only where nothing is trained.
+
+        Raises:
+            HeadsError: there are no such heads, or the file is another LMM's.
+        """
+        self.heads = choose_heads(heads, len(self.attention_layers), self.num_heads, self.fingerprint())
 
     def preprocess(self, image: Tensor) -> ImageInputs:
         """Preprocess a uint8 RGB image (3, H, W) as this family does."""

@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any
 
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
-from torch import nn
+from torch import Tensor, nn
 
+from flmm_plugin.errors import UserError
 from flmm_plugin.models.refiners.image_attention import fuse_attention
 
 
@@ -41,6 +42,21 @@ ARCHS = {
     'vit_b': SAMArch(embed_dim=768, depth=12, num_heads=12, global_attn_indexes=(2, 5, 8, 11)),
     'vit_l': SAMArch(embed_dim=1024, depth=24, num_heads=16, global_attn_indexes=(5, 11, 17, 23)),
     'vit_h': SAMArch(embed_dim=1280, depth=32, num_heads=16, global_attn_indexes=(7, 15, 23, 31)),
+    # The one that ships with the package, trained on scenes.
+    'tiny': SAMArch(
+        embed_dim=96,
+        depth=4,
+        num_heads=4,
+        global_attn_indexes=(0, 1, 2, 3),
+        image_size=128,
+        patch_size=8,
+        prompt_embed_dim=96,
+        mask_in_chans=8,
+        decoder_num_heads=4,
+        decoder_mlp_dim=256,
+        iou_head_depth=2,
+        iou_head_hidden_dim=64,
+    ),
 }
 
 
@@ -48,7 +64,8 @@ def build_sam(arch: str | Mapping[str, Any]) -> Sam:
     """A SAM with random weights.
 
     Args:
-        arch: ``'vit_t'`` (MobileSAM), ``'vit_b'``, ``'vit_l'``, ``'vit_h'``, or the fields of :class:`SAMArch`.
+        arch: ``'vit_t'`` (MobileSAM), ``'vit_b'``, ``'vit_l'``, ``'vit_h'``, ``'tiny'``, or the fields of
+            :class:`SAMArch`.
     """
     if arch == 'vit_t':
         from flmm_plugin.models.refiners.tiny_vit import TinyViTEncoder  # needs timm, which the others do not
@@ -76,6 +93,25 @@ def build_sam(arch: str | Mapping[str, Any]) -> Sam:
     )
     fuse_attention(encoder)
     return assemble(encoder, dims)
+
+
+def arch_of(tensors: Mapping[str, Tensor], source: str) -> str:
+    """Which of the known models a state dict is.
+
+    Raises:
+        UserError: none of them; names the ``source``.
+    """
+    if any(name.startswith('image_encoder.patch_embed.seq.') for name in tensors):
+        return 'vit_t'
+    places = tensors.get('image_encoder.pos_embed')
+    for name, dims in ARCHS.items():
+        side = dims.image_size // dims.patch_size
+        if places is not None and tuple(places.shape) == (1, side, side, dims.embed_dim):
+            return name
+    raise UserError(
+        f"{source} is none of segment-anything's models ({', '.join(['vit_t', *ARCHS])}): a config can name others "
+        'by their dimensions, refiner=dict(arch=...)'
+    )
 
 
 def assemble(encoder: nn.Module, dims: SAMArch) -> Sam:

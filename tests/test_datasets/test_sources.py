@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from flmm_plugin.annotation.names import read_phrases
-from flmm_plugin.annotation.sources import find_pictures
 from flmm_plugin.apis.images import read_image
+from flmm_plugin.datasets.sources import find_pictures
 from flmm_plugin.errors import DataError
 
 
