@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from flmm_plugin.annotation.batch_size import Room, find_batch_size
 from flmm_plugin.annotation.export import EXPORTERS, export
 from flmm_plugin.annotation.names import read_phrases
 from flmm_plugin.annotation.run import Claims, Summary, run
@@ -35,7 +36,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--image-root', help='what paths of a .txt or .json are relative to')
     parser.add_argument('--question', help='what is asked of each picture; a caption by default')
     parser.add_argument('--phrases-file', help='ground these instead: a name a line, or JSON {picture: [names]}')
-    parser.add_argument('--batch-size', type=int, default=8, help='pictures that are answered together')
+    parser.add_argument('--batch-size', type=size, default=8, help='pictures that are answered together, or auto')
+    parser.add_argument('--room', type=float, help='GiB that auto may take; 80 percent of what is free by default')
     parser.add_argument('--export', nargs='+', choices=sorted(EXPORTERS), default=[], help='write these as well')
     parser.add_argument('--strict', action='store_true', help='exit with 1 if any picture had an error')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher')
@@ -44,6 +46,14 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     set_local_rank(args)
     return args
+
+
+def size(text: str) -> int | None:
+    if text == 'auto':
+        return None
+    if int(text) < 1:
+        raise ValueError('one picture at least')
+    return int(text)
 
 
 def main() -> None:
@@ -56,14 +66,23 @@ def main() -> None:
             args.device = ranks.device
         ask = load_inferencer(args)
         question = args.question or ask.caption_prompt
+        generation = dict(max_new_tokens=args.max_new_tokens)
+
+        def to_picture(source: Source) -> Picture:
+            return Picture(source.name, source.open, question, None if names is None else names[source.name])
+
+        def fitting() -> int:
+            room = Room.of(ask.device, None if args.room is None else args.room * 2**30)
+            return find_batch_size(ask, map(to_picture, sources), room, generation)
+
+        if args.batch_size is None:
+            # A run goes on with the size that it began with: other batches give other last digits.
+            args.batch_size = ranks.share(lambda: Store.settings(args.out).get('batch_size') or fitting())
         store = Store(args.out, describe_run(ask, args, question, names), ranks.rank)
         claims = Claims(args.out / 'claims')
         if ranks.rank == 0:
             claims.clear()
         ranks.wait()
-
-        def to_picture(source: Source) -> Picture:
-            return Picture(source.name, source.open, question, None if names is None else names[source.name])
 
         with tqdm(total=len(sources), unit='picture', disable=not sys.stderr.isatty() or ranks.rank > 0) as bar:
             bar.update(len(store.done()))
@@ -73,7 +92,7 @@ def main() -> None:
                 to_picture,
                 store,
                 batch_size=args.batch_size,
-                generation=dict(max_new_tokens=args.max_new_tokens),
+                generation=generation,
                 claim=claims if ranks.count > 1 else lambda batch: True,
                 progress=bar.update,
             )
@@ -82,7 +101,7 @@ def main() -> None:
             return
         claims.clear()
         summary = Summary.of(store)
-        print(f'{summary} -> {args.out}')
+        print(f'{summary}; {args.batch_size} at a time -> {args.out}')
         for kind in args.export:
             print(f'{kind}: {export(kind, store, sources, args.out / kind)}')
     if args.strict and summary.errors:

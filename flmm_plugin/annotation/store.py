@@ -74,14 +74,20 @@ class Store:
         """The names of the pictures that have their line."""
         return {record['file_name'] for record in self.records()}
 
+    @staticmethod
+    def settings(folder: Path) -> dict[str, Any]:
+        """Those of the run in a folder; empty where there is none yet."""
+        path = folder / SETTINGS
+        return json.loads(path.read_text()) if path.exists() else {}
+
     def _check(self, settings: dict[str, Any]) -> None:
         path = self.folder / SETTINGS
-        if not path.exists():
+        kept = self.settings(self.folder)
+        if not kept:
             partial = path.with_suffix(f'.{self.rank}.partial')
             partial.write_text(to_json(settings, indent=2) + '\n')
             partial.replace(path)
             return
-        kept = json.loads(path.read_text())
         differing = sorted(name for name in {*kept, *settings} if kept.get(name) != settings.get(name))
         if differing:
             about = '; '.join(f'{name}: {kept.get(name)!r} there, {settings.get(name)!r} now' for name in differing)

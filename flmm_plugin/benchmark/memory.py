@@ -6,13 +6,9 @@ On a GPU it is CUDA's own count; on the CPU the resident set, for a peak that of
 from __future__ import annotations
 
 import multiprocessing
-import resource
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,10 +17,9 @@ from flmm_plugin.benchmark.forward import FORWARDS
 from flmm_plugin.benchmark.inputs import make_inputs
 from flmm_plugin.benchmark.subject import Subject
 from flmm_plugin.errors import UserError
+from flmm_plugin.memory import forget_peak, resident
 from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.structures import LMMInputs
-
-STATUS = Path('/proc/self/status')
 
 
 def peak_memory(way: str, subject: Subject, tokens: int, phrases: int, batch: int) -> dict[str, int]:
@@ -53,21 +48,6 @@ def measure(way: str, subject: Subject, tokens: int, phrases: int, batch: int, t
     before = forget_peak()
     FORWARDS[way](lmm, samples)
     return dict(before=before, peak=resident('VmHWM'))
-
-
-def forget_peak() -> int:
-    """Let the peak count from here, where the system can; returns the bytes resident now."""
-    with suppress(OSError):  # the peak then includes that of building the model
-        Path('/proc/self/clear_refs').write_text('5')
-    return resident('VmRSS')
-
-
-def resident(name: str) -> int:
-    """Bytes of this process that are resident: ``VmRSS`` now, ``VmHWM`` at most; at most wherever there is no /proc."""
-    if STATUS.exists():
-        (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith(f'{name}:'))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024)
 
 
 def peak_cuda_memory(way: str, lmm: FrozenLMM, samples: Sequence[LMMInputs]) -> dict[str, int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -43,6 +45,13 @@ class Ranks:
         gpus = torch.cuda.device_count()
         device = f'cuda:{int(os.environ.get("LOCAL_RANK", 0)) % gpus}' if gpus else None
         return cls(dist.get_rank(), dist.get_world_size(), device)
+
+    def share(self, make: Callable[[], Any]) -> Any:
+        """What the first process makes, for all of them."""
+        value = [make() if self.rank == 0 else None]
+        if self.count > 1:
+            dist.broadcast_object_list(value)
+        return value[0]
 
     def wait(self) -> None:
         """Until all processes are here, for days if need be."""

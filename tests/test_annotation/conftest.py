@@ -22,8 +22,8 @@ def ask() -> FLMMInferencer:
 
 def command(*words: str | Path) -> list[str]:
     return [
-        *(sys.executable, str(ROOT / 'tools/annotate.py'), *map(str, words)),
-        *('--extractor', 'rules', '--device', 'cpu', '--batch-size', '4'),
+        *(sys.executable, str(ROOT / 'tools/annotate.py')),
+        *('--extractor', 'rules', '--device', 'cpu', '--batch-size', '4', *map(str, words)),
     ]
 
 

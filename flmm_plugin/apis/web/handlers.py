@@ -20,6 +20,7 @@ from flmm_plugin.apis.web.answers import archive, highlighted, list_phrases, pie
 from flmm_plugin.errors import UserError
 
 NO_IMAGE = 'upload an image first'
+NO_PHRASES = 'name what is to be found, for example: the red ball; the house'
 
 
 @dataclass
@@ -96,7 +97,10 @@ class Handlers:
         with page_errors():
             if talk is None:
                 raise UserError(NO_IMAGE)
-            found = self.inferencer(talk.pixels, phrases=split_phrases(phrases))
+            given = split_phrases(phrases)
+            if not given:
+                raise UserError(NO_PHRASES)
+            found = self.inferencer(talk.pixels, phrases=given)
         return self._show(talk, found, view)
 
     def _show(self, talk: Talk, answer: GroundedAnswer, view: str) -> tuple[Any, ...]:

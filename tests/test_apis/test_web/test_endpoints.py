@@ -86,6 +86,10 @@ def test_mistakes_are_shown_on_the_page(address, scenes, tmp_path) -> None:
         visit(address, scenes[0], '  ')
     with pytest.raises(AppError, match='upload an image first'):
         connect(address).predict(QUESTION, 'refined', api_name='/ask')
+    client = connect(address)
+    client.predict(handle_file(scenes[0]), api_name='/open')
+    with pytest.raises(AppError, match='name what is to be found'):
+        client.predict(' ; ', 'refined', api_name='/find')
     (tmp_path / 'big.png').write_bytes(os.urandom(2**20 + 1))
     with pytest.raises(Exception, match=r'(?i)size'):
         connect(address).predict(handle_file(tmp_path / 'big.png'), api_name='/open')
