@@ -10,17 +10,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from unittest.mock import patch
 
-from flmm_plugin.benchmark.memory import resident
 from flmm_plugin.errors import UserError
+from flmm_plugin.memory import give_reserve_back, resident
 
 PROCESS = Path('/proc/self')
 
 
 @dataclass(frozen=True)
 class Counts:
-    """``memory`` in bytes, resident; ``files``: temporary ones that hold something.
+    """``memory`` in bytes, resident when the allocator has given back what it keeps in reserve.
 
-    Gradio leaves an empty one behind for each upload, in gr.File of 6.10.
+    glibc keeps freed memory in an arena for each of up to eight threads a core, which looks like a leak for an hour.
+    ``files``: temporary ones that hold something; gr.File of Gradio 6.10 leaves an empty one for each upload.
     """
 
     descriptors: int
@@ -37,6 +38,7 @@ class Counts:
         """
         if not (PROCESS / 'fd').is_dir():
             raise UserError('descriptors and threads are counted in /proc, which this system does not have')
+        give_reserve_back()
         return cls(
             descriptors=len(os.listdir(PROCESS / 'fd')),
             threads=len(os.listdir(PROCESS / 'task')),

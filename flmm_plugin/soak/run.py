@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flmm_plugin.apis import FLMMInferencer
 from flmm_plugin.datasets.scenes.writer import write_scenes
 from flmm_plugin.engine.config import load_config
 from flmm_plugin.soak.counts import Counts, own_temporary_files
-from flmm_plugin.soak.work import Chatter, Trainer, Visitor, served
+from flmm_plugin.soak.work import Chatter, Trainer, Visitors, own_answers, visited
 
 ROWS = 10
-#: What may be more at the end than after a third. Pools of threads and the allocator fill up by chance.
+#: What may be more at the end than after a third. Pools of threads fill up by chance.
 ALLOWED = dict(descriptors=8.0, threads=8.0, memory=2.0, files=0.0)
-Work = Mapping[str, 'Chatter | Visitor | Trainer']
+PARTS = ('chats', 'requests', 'steps')
+Part = Chatter | Visitors | Trainer
+Work = Mapping[str, Part]
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,15 @@ class Row:
     counts: Counts
 
 
-def soak(inferencer: FLMMInferencer, training: str, seconds: float, report: Callable[[Row], None]) -> list[Row]:
+def soak(
+    inferencer: FLMMInferencer,
+    training: str,
+    seconds: float,
+    report: Callable[[Row], None],
+    *,
+    requests: int | None = None,
+    parts: Sequence[str] = PARTS,
+) -> list[Row]:
     """Chat, visit the page and train in turns for so many ``seconds``.
 
     What the page keeps for an hour it keeps for a sixth of the time. The last row is taken when the page is closed.
@@ -36,6 +46,11 @@ def soak(inferencer: FLMMInferencer, training: str, seconds: float, report: Call
     Args:
         training: config file of what is trained, on scenes that are drawn here.
         report: called with each row.
+        requests: end when the page has had so many, if that is earlier.
+        parts: what is done of :data:`PARTS`.
+
+    Raises:
+        WrongAnswerError: a visitor got another picture's answer.
     """
     rows: list[Row] = []
 
@@ -44,18 +59,23 @@ def soak(inferencer: FLMMInferencer, training: str, seconds: float, report: Call
         rows.append(Row(time.monotonic() - start, {name: one.done for name, one in work.items()}, Counts.now()))
         report(rows[-1])
 
+    def share(visitors: Visitors) -> float:
+        passed = (time.monotonic() - start) / seconds
+        return passed if requests is None else max(passed, visitors.done / requests)
+
     with own_temporary_files() as folder:
         write_scenes(folder / 'scenes', 20)
-        images = sorted((folder / 'scenes/images').iterdir())
-        start = time.monotonic()
-        with served(inferencer, max(int(seconds / 6), 1)) as address:
-            work: Work = dict(
-                chats=Chatter(inferencer, images),
-                visits=Visitor(address, images),
-                steps=Trainer(load_config(training, {'data_root': f'{folder}/scenes/'})),
+        answers = own_answers(inferencer, sorted((folder / 'scenes/images').iterdir()))
+        with visited(inferencer, answers, max(int(seconds / 6), 1)) as visitors:
+            every: dict[str, Callable[[], Part]] = dict(
+                chats=lambda: Chatter(inferencer, answers),
+                requests=lambda: visitors,
+                steps=lambda: Trainer(load_config(training, {'data_root': f'{folder}/scenes/'})),
             )
-            while (passed := time.monotonic() - start) < seconds:
-                if passed >= len(rows) * seconds / ROWS:
+            work: Work = {name: make() for name, make in every.items() if name in parts}
+            start = time.monotonic()
+            while (done := share(visitors)) < 1:
+                if done >= len(rows) / ROWS:
                     note(work)
                 for one in work.values():
                     one()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,44 +20,68 @@ from flmm_plugin.registry import MODELS
 
 QUESTION = 'Describe the image.'
 MAX_NEW_TOKENS = 32
+VISITORS = 2
+REQUESTS = 3  # of a whole visit: open, ask, find
+
+
+class WrongAnswerError(RuntimeError):
+    """Somebody got another answer than the picture's own."""
+
+
+def check_answer(image: Path, said: str, expected: Mapping[Path, str]) -> None:
+    if said != expected[image]:
+        raise WrongAnswerError(f'{image.name} was answered {said!r}, by itself it is {expected[image]!r}')
 
 
 class Chatter:
-    """A conversation of two answers; the second is left in the middle."""
+    """A conversation of two answers; the second is left in the middle.
 
-    def __init__(self, inferencer: FLMMInferencer, images: Sequence[Path]) -> None:
-        self.inferencer, self.images, self.done = inferencer, images, 0
+    Args:
+        answers: what the model says about each picture by itself.
+    """
+
+    def __init__(self, inferencer: FLMMInferencer, answers: Mapping[Path, str]) -> None:
+        self.inferencer, self.answers, self.images, self.done = inferencer, answers, list(answers), 0
 
     def __call__(self) -> None:
-        conversation = self.inferencer.converse(self.images[self.done % len(self.images)])
-        conversation.ask(QUESTION, max_new_tokens=MAX_NEW_TOKENS)
+        image = self.images[self.done % len(self.images)]
+        conversation = self.inferencer.converse(image)
+        check_answer(image, conversation.ask(QUESTION, max_new_tokens=MAX_NEW_TOKENS).answer, self.answers)
         stream = conversation.stream('What is at the top?', max_new_tokens=MAX_NEW_TOKENS)
         next(stream, None)
         stream.close()
         self.done += 1
 
 
-class Visitor:
-    """A visit of the page: a picture, a question, phrases to find. Every third visitor leaves in mid-answer."""
+class Visitors:
+    """Several visit the page at the same time, each with a picture of their own; every third leaves in mid-answer.
 
-    def __init__(self, address: str, images: Sequence[Path]) -> None:
-        self.address, self.images, self.done = address, images, 0
+    ``done``: requests to the server.
+    """
+
+    def __init__(self, address: str, answers: Mapping[Path, str]) -> None:
+        self.answers, self.images, self.visits, self.done = answers, list(answers), 0, 0
+        command = [sys.executable, '-m', 'flmm_plugin.soak.visitor', address]
+        self.people = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(VISITORS)
+        ]
 
     def __call__(self) -> None:
-        from gradio_client import Client, handle_file
+        sent = []
+        for person in self.people:
+            image, leaves = self.images[self.visits % len(self.images)], self.visits % 3 == 2
+            print(json.dumps(dict(image=str(image), question=QUESTION, leaves=leaves)), file=person.stdin, flush=True)
+            sent.append((person, image, leaves))
+            self.visits += 1
+        for person, image, leaves in sent:
+            said = json.loads(person.stdout.readline() or '""')  # type: ignore[union-attr]
+            if not leaves:
+                check_answer(image, said, self.answers)
+            self.done += REQUESTS - leaves
 
-        client = Client(self.address, verbose=False, download_files=False, httpx_kwargs=dict(timeout=120))
-        try:
-            client.predict(handle_file(self.images[self.done % len(self.images)]), api_name='/open')
-            job = client.submit(QUESTION, 'refined', api_name='/ask')
-            if self.done % 3 == 2:
-                job.cancel()
-            else:
-                job.result()
-                client.predict('the sky; a star', 'refined', api_name='/find')
-        finally:
-            client.close()
-        self.done += 1
+    def close(self) -> None:
+        for person in self.people:
+            person.communicate()  # the end of its input is its end
 
 
 class Trainer:
@@ -77,14 +104,21 @@ class Trainer:
         self.done += 1
 
 
+def own_answers(inferencer: FLMMInferencer, images: Sequence[Path]) -> dict[Path, str]:
+    """What the model says about each picture when it is asked about nothing else."""
+    return {image: inferencer(image, QUESTION, max_new_tokens=MAX_NEW_TOKENS).answer for image in images}
+
+
 @contextmanager
-def served(inferencer: FLMMInferencer, session_seconds: int) -> Iterator[str]:
-    """The address of the page, on this machine alone."""
+def visited(inferencer: FLMMInferencer, answers: Mapping[Path, str], session_seconds: int) -> Iterator[Visitors]:
+    """Visitors of the page, which is open on this machine alone."""
     from flmm_plugin.apis.web import build_page, launch_options
 
     page = build_page(inferencer, max_new_tokens=MAX_NEW_TOKENS, session_seconds=session_seconds)
     _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, server_name='127.0.0.1', **launch_options())
+    visitors = Visitors(address, answers)
     try:
-        yield address
+        yield visitors
     finally:
+        visitors.close()
         page.close(verbose=False)
