@@ -5,8 +5,10 @@ Shape shorthand: N tokens, T phrase tokens, P phrases, L layers, H heads, D hidd
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -148,6 +150,16 @@ class LMMInputs:
     def first(self, length: int) -> LMMInputs:
         """The first ``length`` tokens, the whole image among them."""
         return replace(self, input_ids=self.input_ids[:length], phrase_ids=self.phrase_ids[:length], branch_ids=None)
+
+    def follow(self, ids: Sequence[int], phrases: Tensor | None = None) -> LMMInputs:
+        """With further tokens, and the phrase (M,) that each of them belongs to, in place of all phrases before."""
+        further = torch.tensor(list(ids), dtype=torch.long)
+        owners = torch.full_like(further, -1) if phrases is None else phrases
+        return replace(
+            self,
+            input_ids=torch.cat([self.input_ids, further]),
+            phrase_ids=torch.cat([torch.full_like(self.input_ids, -1), owners]),
+        )
 
     @property
     def finest_grid(self) -> ImageGrid:

@@ -7,7 +7,7 @@ its phrases attend to. The image passes through the LMM once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,7 +76,7 @@ class Conversation:
         check_arguments(generation)
         with self.grounder.lock, torch.inference_mode():
             prompt = self._prompt(question)
-            prompt = follow(prompt, self.lmm.processor.tokenizer(begin, add_special_tokens=False)['input_ids'])
+            prompt = prompt.follow(self.lmm.processor.tokenizer(begin, add_special_tokens=False)['input_ids'])
             said = self.look_at(prompt, self._generate(prompt, generation, on_text, stop))
             (grounded,) = self.grounder.ground_batch([said.seen])
             self.grounder.caches.use(self)
@@ -98,7 +98,7 @@ class Conversation:
                 f'forbid it by suppress_tokens=[{self.lmm.image_token_id}]'
             )
         answer, spans = token_spans(self.lmm.processor.tokenizer, ids)
-        tokens = follow(prompt, ids)
+        tokens = prompt.follow(ids)
         phrases = self.grounder.extractor(answer, lambda request: self._aside(tokens, request))
         owners = phrase_ids(spans, phrases)
         kept = [index for index in range(len(phrases)) if (owners == index).any()]
@@ -106,7 +106,7 @@ class Conversation:
         if kept:
             numbers = torch.full((int(owners.max()) + 2,), -1)
             numbers[kept] = torch.arange(len(kept))
-            inputs = follow(prompt, ids, numbers[owners])
+            inputs = prompt.follow(ids, numbers[owners])
             seen = replace(seen, inputs=inputs, outputs=self._read_answer(prompt, inputs))
         return Said(answer, tokens, seen)
 
@@ -128,7 +128,8 @@ class Conversation:
         """Everything up to where the next answer begins."""
         if self._said is None:
             return self.lmm.prepare(self.image, question)
-        return follow(self._said, next_turn(self.lmm, self.turns[0].question, question, self._said.input_ids.tolist()))
+        turn = next_turn(self.lmm, self.turns[0].question, question, self._said.input_ids.tolist())
+        return self._said.follow(turn)
 
     def _generate(
         self,
@@ -165,7 +166,7 @@ class Conversation:
         """A reply that does not stay in the conversation."""
         first = self.turns[0].question if self.turns else request
         tokens = next_turn(self.lmm, first, request, said.input_ids.tolist())
-        ids = self._generate(follow(said, tokens), dict(max_new_tokens=max_new_tokens))
+        ids = self._generate(said.follow(tokens), dict(max_new_tokens=max_new_tokens))
         return token_spans(self.lmm.processor.tokenizer, ids)[0]
 
 
@@ -173,17 +174,6 @@ def common_length(first: Tensor, second: Tensor) -> int:
     """How many ids two sequences (N,) and (M,) begin with alike."""
     shared = min(len(first), len(second))
     return int((first[:shared] == second[:shared]).long().cumprod(0).sum())
-
-
-def follow(sample: LMMInputs, ids: Sequence[int], phrases: Tensor | None = None) -> LMMInputs:
-    """``sample`` with further tokens, and the phrase that each of them belongs to."""
-    further = torch.tensor(list(ids), dtype=torch.long)
-    owners = torch.full_like(further, -1) if phrases is None else phrases
-    return replace(
-        sample,
-        input_ids=torch.cat([sample.input_ids, further]),
-        phrase_ids=torch.cat([torch.full_like(sample.input_ids, -1), owners]),
-    )
 
 
 def check_question(question: str) -> None:

@@ -17,6 +17,11 @@ from flmm_plugin.images import picture_suffixes
 from flmm_plugin.registry import DATASETS
 from flmm_plugin.structures import Segment
 
+PROTOCOLS = (*SENTENCES, 'answered')
+#: How F-LMM's authors ask (``scripts/reason_seg.py``, branch ``rebuttal``); there is no space before the request.
+REQUEST = 'Briefly answer the question in a single sentence.'
+SHORT = 'What is {} in this image? '
+BEGIN = 'It is'
 QUERIES = {'short': (False,), 'long': (True,), 'all': (False, True)}
 
 
@@ -32,7 +37,9 @@ class ReasonSegDataset(GroundingDataset):
 
     ``protocol``: 'reasoning/first_sentence' as LISA evaluates, 'reasoning/all_sentences' (a sample for each wording),
     or 'reasoning/random_sentence' (another wording at each access, for training). The instruction itself is the
-    phrase: it stands in the answer, alone, as an expression of RefCOCO does.
+    phrase: it stands in the answer, alone, as an expression of RefCOCO does. 'reasoning/answered' as F-LMM's authors
+    evaluate: the first wording is a question, and what the LMM answers is the phrase (:class:`AnsweringFLMM`); such a
+    sample has no ``segments``, but says how the answer is to ``begin``.
     """
 
     remedy = 'It needs the folder of one split of ReasonSeg, pictures and JSON files side by side.'
@@ -46,8 +53,8 @@ class ReasonSegDataset(GroundingDataset):
         **kwargs: Any,
     ) -> None:
         task, _, sentences = protocol.partition('/')
-        if task != 'reasoning' or sentences not in SENTENCES:
-            raise ValueError(f"protocol={protocol!r}: expected 'reasoning/' and one of {SENTENCES}")
+        if task != 'reasoning' or sentences not in PROTOCOLS:
+            raise ValueError(f"protocol={protocol!r}: expected 'reasoning/' and one of {PROTOCOLS}")
         if queries not in QUERIES:
             raise ValueError(f'queries={queries!r}: expected one of {tuple(QUERIES)}')
         self.protocol = protocol
@@ -81,14 +88,16 @@ class ReasonSegDataset(GroundingDataset):
         texts = record.several_words('text')
         if not texts:
             raise DataError(f'{path}: "text" has no instruction.')
-        if record.flag('is_sentence') not in QUERIES[self.queries]:
+        is_long = record.flag('is_sentence')
+        if is_long not in QUERIES[self.queries]:
             return []
         choices = {
             'first_sentence': [texts[:1]],
+            'answered': [texts[:1]],
             'all_sentences': [[text] for text in texts],
             'random_sentence': [texts],
         }[self.sentences]
-        common: dict[str, Any] = dict(shapes=self._shapes(record), source=f'{path}: image {stem}')
+        common: dict[str, Any] = dict(shapes=self._shapes(record), source=f'{path}: image {stem}', is_long=is_long)
         prefix = '/'.join(filter(None, (self.name, stem)))
         image = Record({'id': stem, 'file_name': file_name, **stated_size(record)}, path)
         return [
@@ -121,9 +130,12 @@ class ReasonSegDataset(GroundingDataset):
         """The sample ``idx``; its wording is drawn now if it is to be random."""
         info = super().get_data_info(idx)
         text = random.choice(info.pop('texts'))
-        origin = {key: info.pop(key) for key in ('shapes', 'source')}
-        info['phrases'] = [dict(text=text, is_thing=True, is_plural=False, **origin)]
+        about = {key: info.pop(key) for key in ('shapes', 'source', 'is_long')}
+        info['phrases'] = [dict(text=text, is_thing=True, is_plural=False, **about)]
         info['segments'] = [Segment(text, 0), Segment('.')]
+        if self.sentences == 'answered':
+            question = text if about['is_long'] else SHORT.format(text)
+            info.update(segments=[], prompt=question + REQUEST, begin=BEGIN)
         return info
 
 

@@ -26,6 +26,7 @@ class Overlaps:
     is_thing: np.ndarray  # bool
     is_plural: np.ndarray  # bool
     sizes: np.ndarray  # int64, pixels of the image
+    is_long: np.ndarray  # bool, of ReasonSeg's instructions
 
     @property
     def ious(self) -> np.ndarray:
@@ -47,13 +48,21 @@ class Overlaps:
         """Of one sample's phrases; the pixels that its truth says are to be ignored count for nothing."""
         truth = sample['gt_instances']
         predicted, true = sample['pred_instances'][field].bool(), truth['masks'].bool()
+        if len(predicted) != len(true):
+            where, counts = sample.get('sample_id'), f'{len(predicted)} masks for {len(true)} phrases'
+            raise ValueError(f'sample {where}: {counts}. What is tested must be what was grounded.')
         if 'ignored' in truth:
             predicted = predicted & ~truth['ignored'].to(predicted.device)
             true = true & ~truth['ignored'].to(true.device)
         areas = predicted.flatten(1).sum(1).cpu().numpy()
         flags = (truth['is_thing'].cpu().numpy(), truth['is_plural'].cpu().numpy())
         sizes = np.full(len(areas), predicted[0].numel() if len(areas) else 0)
-        return Overlaps(*overlaps(predicted, true), areas, *flags, sizes)
+        is_long = truth['is_long'].cpu().numpy() if 'is_long' in truth else np.zeros_like(flags[0])
+        return Overlaps(*overlaps(predicted, true), areas, *flags, sizes, is_long)
+
+    def only(self, chosen: np.ndarray) -> Overlaps:
+        """Those of the ``chosen`` phrases, (P,) bool."""
+        return Overlaps(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     @staticmethod
     def concatenate(parts: Sequence[Overlaps]) -> Overlaps:

@@ -16,6 +16,8 @@ class ReasonSegMetric(GroundingMetric):
     - cIoU_by_size: the same of pixels divided by those of their image, so that large images weigh no more than small
       ones. F-LMM's authors report it as cIoU.
 
+    Each also for long and for short instructions alone (``gIoU_long``, ``gIoU_short``), where there are both.
+
     Ignored pixels count neither as predicted nor as true, see :meth:`Overlaps.of_sample`.
     """
 
@@ -25,9 +27,18 @@ class ReasonSegMetric(GroundingMetric):
         return protocol.startswith('reasoning/')
 
     def measure(self, group: Overlaps) -> dict[str, float]:
-        shared, either = group.intersections / group.sizes, group.unions / group.sizes
-        return {
-            'gIoU': group.ious_or_right.mean(),
-            'cIoU': cumulative_iou(group.intersections, group.unions),
-            'cIoU_by_size': float(shared.sum() / either.sum()) if either.any() else 0.0,
-        }
+        metrics = measure(group)
+        if group.is_long.any() and not group.is_long.all():
+            for kind, chosen in (('long', group.is_long), ('short', ~group.is_long)):
+                metrics |= {f'{name}_{kind}': value for name, value in measure(group.only(chosen)).items()}
+        return metrics
+
+
+def measure(group: Overlaps) -> dict[str, float]:
+    """The three figures of some phrases."""
+    shared, either = group.intersections / group.sizes, group.unions / group.sizes
+    return {
+        'gIoU': float(group.ious_or_right.mean()),
+        'cIoU': cumulative_iou(group.intersections, group.unions),
+        'cIoU_by_size': float(shared.sum() / either.sum()) if either.any() else 0.0,
+    }

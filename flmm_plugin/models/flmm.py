@@ -13,14 +13,15 @@ from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from flmm_plugin.models.groundings import Grounding, phrase_texts, to_instances
+from flmm_plugin.errors import UserError
+from flmm_plugin.models.groundings import Grounding, phrase_texts, write_predictions
 from flmm_plugin.models.losses import MaskLosses, average_over_phrases, resize_targets
-from flmm_plugin.models.mask_heads.batching import coarse_logits, crop
+from flmm_plugin.models.mask_heads.batching import coarse_logits
 from flmm_plugin.models.weights.hub import HubModel
 from flmm_plugin.models.weights.trained_state import keep_trained_only
 from flmm_plugin.models.weights.untrained import freeze_refiner
 from flmm_plugin.registry import MODELS
-from flmm_plugin.structures import LMMInputs, LMMOutputs, size_of
+from flmm_plugin.structures import LMMInputs, LMMOutputs
 
 
 class OnCPU(BaseDataPreprocessor):
@@ -156,13 +157,8 @@ class FLMM(HubModel):
         for image, sample, lmm_inputs, lmm_outputs, grounding in zip(
             images, data_samples, prepared, outputs, groundings, strict=True
         ):
-            sample.pred_instances = to_instances(grounding, size_of(image))
-            sample.pred_instances.labels = torch.arange(lmm_inputs.num_phrases)
             phrases = phrase_texts(sample, lmm_inputs.num_phrases)
-            if phrases is not None:
-                sample.pred_instances.phrases = sample.pred_instances.label_names = phrases
-            maps = crop(lmm_outputs.attention_maps.mean(dim=1), lmm_inputs.finest_grid.region)
-            sample.set_field(maps, 'attention_maps', dtype=Tensor)
+            write_predictions(sample, image, lmm_inputs, lmm_outputs, grounding, phrases)
         return list(data_samples)
 
     def tensor(self, images: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> list[dict[str, Any]]:
@@ -183,6 +179,8 @@ class FLMM(HubModel):
 
     def prepare(self, images: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> list[LMMInputs]:
         """Tokenise and preprocess on the CPU, as the LMM's adapter does."""
+        if any('begin' in sample for sample in data_samples):
+            raise UserError("these samples are to be answered: test them by model=dict(type='AnsweringFLMM')")
         return [
             self.lmm.prepare_tokens(image, sample.input_ids, sample.phrase_ids, sample.get('branch_ids'))
             if 'input_ids' in sample

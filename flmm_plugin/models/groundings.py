@@ -12,8 +12,9 @@ import torch
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor
 
+from flmm_plugin.models.mask_heads.batching import crop
 from flmm_plugin.models.refiners.boxes import upsample_masks
-from flmm_plugin.structures import ImageGrid
+from flmm_plugin.structures import ImageGrid, LMMInputs, LMMOutputs, size_of
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,23 @@ def to_instances(grounding: Grounding, size: tuple[int, int]) -> InstanceData:
     inside = probabilities > 0.5
     scores = (probabilities * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1)
     return InstanceData(masks=coarse, scores=scores, coarse_masks=coarse.clone())
+
+
+def write_predictions(
+    sample: BaseDataElement,
+    image: Tensor,
+    lmm_inputs: LMMInputs,
+    lmm_outputs: LMMOutputs,
+    grounding: Grounding,
+    phrases: list[str] | None,
+) -> None:
+    """Set ``pred_instances`` and ``attention_maps`` of a sample, see :meth:`FLMM.predict`."""
+    sample.pred_instances = to_instances(grounding, size_of(image))
+    sample.pred_instances.labels = torch.arange(lmm_inputs.num_phrases)
+    if phrases is not None:
+        sample.pred_instances.phrases = sample.pred_instances.label_names = phrases
+    maps = crop(lmm_outputs.attention_maps.mean(dim=1), lmm_inputs.finest_grid.region)
+    sample.set_field(maps, 'attention_maps', dtype=Tensor)
 
 
 def phrase_texts(sample: BaseDataElement, count: int) -> list[str] | None:

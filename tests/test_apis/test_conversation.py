@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from flmm_plugin.apis.cache_budget import CacheBudget
-from flmm_plugin.apis.conversation import Conversation, follow
+from flmm_plugin.apis.conversation import Conversation
 from flmm_plugin.apis.grounding import Grounder
 from flmm_plugin.apis.phrases import Phrase, PhraseExtractor, RulePhrases, phrase_ids, token_spans
 from flmm_plugin.apis.turns import next_turn
@@ -86,7 +86,7 @@ def test_cached_grounding_equals_a_full_forward_pass(grounder: Grounder) -> None
         ids = said.input_ids[len(prompt.input_ids) :].tolist()
         spans = token_spans(conversation.lmm.processor.tokenizer, ids)[1]
         phrases = [Phrase(p.text, p.spans) for p in answer.phrases]
-        inputs = follow(prompt, ids, phrase_ids(spans, phrases))
+        inputs = prompt.follow(ids, phrase_ids(spans, phrases))
         with torch.inference_mode():
             (full,) = conversation.lmm([inputs])
             cached = conversation.lmm.forward_cached(inputs, conversation._past, len(prompt.input_ids))
@@ -193,7 +193,7 @@ def test_share_of_attention_is_what_eager_attention_gives(tmp_path: Path) -> Non
     lmm = MODELS.build(dict(type=adapter, pretrained=str(save(tmp_path))))
     answer = lmm.processor.tokenizer('the dog', add_special_tokens=False)['input_ids']
     image = random_image(40, 60)
-    inputs = follow(lmm.prepare(image, 'what is this ?'), answer, torch.tensor([-1, 0]))
+    inputs = lmm.prepare(image, 'what is this ?').follow(answer, torch.tensor([-1, 0]))
     (outputs,) = lmm([inputs])
     share = image_attention(outputs.attention_maps, inputs.grids)
     lmm.model.set_attn_implementation('eager')

@@ -20,7 +20,7 @@ def metric_names() -> list[str]:
     """Every figure that a metric of this package gives, as mmengine names it."""
     METRICS.import_from_location()
     pixels, flags = np.array([10, 20, 0]), np.array([True, False, True])
-    overlaps = Overlaps(pixels, pixels + 1, pixels, flags, ~flags, pixels + 9)
+    overlaps = Overlaps(pixels, pixels + 1, pixels, flags, ~flags, pixels + 9, flags)
     metrics = [one() for one in METRICS.module_dict.values() if issubclass(one, GroundingMetric)]
     return [f'{one.prefix}/refcoco_val/some/protocol/{name}' for one in metrics for name in one.measure(overlaps)]
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForImageTextToText, DynamicCache
 
-from flmm_plugin.apis.conversation import follow
 from flmm_plugin.models.capture.positions import KeptTokens
 from flmm_plugin.models.capture.recording import stack_grids
 from flmm_plugin.models.layouts.certificate import certifiable_sizes, examine
@@ -116,10 +115,10 @@ def test_grounding_after_generate_and_in_a_second_turn_equals_a_full_pass(lmm: A
         assert answer == lmm.answer(prompt, KeptTokens(), **greedy)[0, length:].tolist()
         lmm.read(other)
         assert len(answer) == 5
-        said = follow(prompt, answer, torch.arange(len(answer)))
+        said = prompt.follow(answer, torch.arange(len(answer)))
         assert_same(lmm.forward_cached(said, past, length), lmm([said])[0], 1e-4)
         known = length
-        prompt = follow(said, lmm.processor.tokenizer(question, add_special_tokens=False)['input_ids'])
+        prompt = said.follow(lmm.processor.tokenizer(question, add_special_tokens=False)['input_ids'])
 
 
 def test_tokens_look_at_their_cells(lmm: AutoLMM) -> None:
@@ -154,5 +153,5 @@ def test_answers_together_are_those_alone(lmm: AutoLMM) -> None:
         alone = lmm.answer(prompt, **options)[0, len(prompt.input_ids) :].tolist()
         assert ids == alone
         if past is not None:
-            said = follow(prompt, ids, torch.tensor([0] * 2 + [-1] * (len(ids) - 2)))
+            said = prompt.follow(ids, torch.tensor([0] * 2 + [-1] * (len(ids) - 2)))
             assert_same(lmm.forward_cached(said, past, len(prompt.input_ids)), lmm([said])[0], 1e-4)

@@ -91,10 +91,13 @@ class AutoLMM(FrozenLMM):
         text, _, _ = tokenize(self.processor.tokenizer, self._rendered, ())
         return find_frame(text.tolist(), whole, self.image_token_id)
 
-    def tokenize(self, prompt: str, segments: Sequence[Segment] = ()) -> tuple[Tensor, Tensor, Tensor]:
-        asked, _, _ = tokenize(self.processor.tokenizer, self.render(prompt), ())
+    def tokenize(self, prompt: str, segments: Sequence[Segment] = (), begin: str = '') -> tuple[Tensor, Tensor, Tensor]:
+        frame = self._frame
+        if frame.tail and begin:  # the answer begins after what the processor itself adds to every prompt
+            segments, begin = (Segment(begin), *segments), ''
+        asked, _, _ = tokenize(self.processor.tokenizer, self.render(prompt) + begin, ())
         answer = tokenize_answer(self.processor.tokenizer, segments)
-        frame, image = self._frame, asked.new_tensor([self.image_token_id])
+        image = asked.new_tensor([self.image_token_id])
         ids = torch.cat([asked[: frame.start], image, asked[frame.stop :], asked.new_tensor(frame.tail)])
         none = torch.full_like(ids, -1)
         return torch.cat([ids, answer[0]]), torch.cat([none, answer[1]]), torch.cat([none, answer[2]])

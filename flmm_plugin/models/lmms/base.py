@@ -78,17 +78,23 @@ class FrozenLMM(ReadingLMM):
         content = [{'type': 'image'}, {'type': 'text', 'text': prompt}]
         return self.processor.apply_chat_template([{'role': 'user', 'content': content}], add_generation_prompt=True)
 
-    def tokenize(self, prompt: str, segments: Sequence[Segment] = ()) -> tuple[Tensor, Tensor, Tensor]:
+    def tokenize(self, prompt: str, segments: Sequence[Segment] = (), begin: str = '') -> tuple[Tensor, Tensor, Tensor]:
         """Tokenise the question in the chat template and the answer, segment by segment, without special tokens.
+
+        Args:
+            begin: what the answer begins with, in one piece with the template: with no space but its own.
 
         Returns:
             ``input_ids``, ``phrase_ids`` and ``branch_ids``, each (M,) int64, the image still one token.
         """
-        return tokenize(self.processor.tokenizer, self.render(prompt), segments)
+        return tokenize(self.processor.tokenizer, self.render(prompt) + begin, segments)
 
-    def prepare(self, image: Tensor, prompt: str, segments: Sequence[Segment] = ()) -> LMMInputs:
-        """Inputs of one sample: a uint8 RGB image (3, H, W), the user's question and the answer in segments."""
-        ids, phrases, branches = self.tokenize(prompt, segments)
+    def prepare(self, image: Tensor, prompt: str, segments: Sequence[Segment] = (), begin: str = '') -> LMMInputs:
+        """Inputs of one sample: a uint8 RGB image (3, H, W), the user's question and the answer in segments.
+
+        ``begin``: see :meth:`tokenize`.
+        """
+        ids, phrases, branches = self.tokenize(prompt, segments, begin)
         sample = self.prepare_tokens(image, ids, phrases, branches)
         if not self.prompt_sees_itself:
             return sample
