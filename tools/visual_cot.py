@@ -2,7 +2,8 @@
 
 python tools/visual_cot.py BENCHMARK.json --image-root DIR --config CONFIG --checkpoint CHECKPOINT --out results.json
 
-The LMM must take two images. Scores are exact match, ANLS and the IoU of boxes; the benchmark's own scoring by GPT is
+The LMM must take two images, but for `--protocol authors/v3`, which answers at once.
+Scores are exact match, ANLS and the IoU of boxes; the benchmark's own scoring by GPT is
 left to those who have a key for it: results.json has all that it needs.
 """
 
@@ -16,8 +17,9 @@ from tqdm import tqdm
 from flmm_plugin.apis import read_image
 from flmm_plugin.apis.answer_scores import anls, box_iou, exact_match
 from flmm_plugin.apis.arguments import add_model_arguments, load_inferencer
-from flmm_plugin.apis.viscot import read_viscot, summarize
-from flmm_plugin.apis.visual_cot import think
+from flmm_plugin.apis.visual_cot import PROTOCOLS, think
+from flmm_plugin.apis.visual_cot.benchmark import read_viscot, summarize
+from flmm_plugin.apis.visual_cot.crops import CROPS
 from flmm_plugin.errors import readable_errors
 from flmm_plugin.plain_json import to_json
 
@@ -28,6 +30,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--image-root', type=Path, default=Path('.'), help='folder that its image paths begin in')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/visual_cot.json'), help='answers, boxes and scores')
     parser.add_argument('--limit', type=int, help='only so many questions')
+    parser.add_argument('--protocol', choices=PROTOCOLS, default='closer_look', help='how a question is answered')
+    parser.add_argument('--crop', choices=CROPS, help="how the closer look is cut out; the protocol's own by default")
     parser.add_argument(
         '--box-scale', type=float, default=1.0, help='how much wider than the object the closer look is'
     )
@@ -45,7 +49,8 @@ def main() -> None:
         rows = []
         for question in tqdm(questions):
             image = read_image(args.image_root / question.image)
-            thought = think(inferencer, image, question.text, box_scale=args.box_scale)
+            way = dict(protocol=args.protocol, crop=args.crop, box_scale=args.box_scale)
+            thought = think(inferencer, image, question.text, **way)
             rows.append(
                 dict(
                     question_id=question.id,
@@ -64,7 +69,11 @@ def main() -> None:
             )
         summary = summarize(rows)
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(to_json(dict(summary=summary, results=rows), indent=2, ensure_ascii=False) + '\n')
+        settings = dict(
+            protocol=args.protocol, crop=args.crop or PROTOCOLS[args.protocol].crop, box_scale=args.box_scale
+        )
+        content = dict(**settings, summary=summary, results=rows)
+        args.out.write_text(to_json(content, indent=2, ensure_ascii=False) + '\n')
         print('  '.join(f'{name} {value:.4g}' for name, value in summary.items()))
         print(f'-> {args.out}')
 

@@ -34,31 +34,27 @@ class Answer:
 
 
 @torch.no_grad()
-def answer_and_look(
-    lmm: FrozenLMM, image: Tensor, prompt: str, *, begin: str = '', max_tokens: int = MAX_TOKENS, **options: Any
-) -> Answer:
-    """Let the LMM answer a question about a uint8 image (3, H, W), greedily, and see what its answer attends to.
+def answer_and_look(lmm: FrozenLMM, asked: LMMInputs, *, max_tokens: int = MAX_TOKENS, **options: Any) -> Answer:
+    """Let the LMM answer what it was ``asked``, greedily, and see what its answer attends to.
 
     A token is looked at when it is read, to generate the next one. So the last token that is generated, which ends the
     answer or would be one too many, is none of the answer's, unless it is the only one (``reason_seg`` and
     ``visual_cot_v1`` of the authors' code).
 
     Args:
-        begin: see :meth:`FrozenLMM.tokenize`.
         max_tokens: how many tokens are looked at, at most.
         options: further ones of ``generate``.
 
     Raises:
         UserError: the LMM wrote its image token.
     """
-    asked = lmm.prepare(image, prompt, begin=begin)
     length, past = len(asked.input_ids), KeptTokens()
     options = dict(do_sample=False, use_cache=True, cache_implementation=None, **options)
     sequence = lmm.answer(asked, past, max_new_tokens=max_tokens + 1, **options)
     generated = sequence[0, length:].tolist()
     ids = generated[:-1] or generated
     if lmm.image_token_id in ids:
-        raise UserError(f'the LMM wrote its image token in the answer to {prompt!r}, where no image is')
+        raise UserError('the LMM wrote its image token in its answer, where no image is')
     inputs = asked.follow(ids, torch.zeros(len(ids), dtype=torch.long))
     outputs = lmm.forward_cached(inputs, past, length)
     return Answer(lmm.processor.tokenizer.decode(ids, skip_special_tokens=True).strip(), inputs, outputs)
@@ -90,7 +86,9 @@ class AnsweringFLMM(FLMM):
     def answer(self, images: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> None:
         """Let the LMM answer each sample's ``prompt`` and ground its answer."""
         answers = [
-            answer_and_look(self.lmm, image, sample.prompt, begin=sample.begin, max_tokens=self.max_tokens)
+            answer_and_look(
+                self.lmm, self.lmm.prepare(image, sample.prompt, begin=sample.begin), max_tokens=self.max_tokens
+            )
             for image, sample in zip(images, data_samples, strict=True)
         ]
         groundings = self.ground_batch(images, [a.inputs for a in answers], [a.outputs for a in answers])

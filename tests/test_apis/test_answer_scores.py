@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flmm_plugin.apis.answer_scores import anls, box_iou, edit_distance, exact_match
-from flmm_plugin.apis.viscot import summarize
+from flmm_plugin.apis.visual_cot.benchmark import summarize
 
 
 @pytest.mark.parametrize(

@@ -98,14 +98,13 @@ def test_answers_are_generated_and_grounded(model: Any, reasonseg_root: Path, to
 def test_the_end_of_an_answer_is_not_grounded(model: Any) -> None:
     """A token that ends the answer is generated and never read; where it is all there is, it is read nevertheless."""
     image = torch.from_numpy(draw_scene(0)).permute(2, 0, 1).contiguous()
-    asked = 'Please give me a description of the image.'
-    longer = answering.answer_and_look(model.lmm, image, asked, max_tokens=5)
-    start = int((longer.inputs.phrase_ids < 0).sum())
+    asked = model.lmm.prepare(image, 'Please give me a description of the image.')
+    longer, start = answering.answer_and_look(model.lmm, asked, max_tokens=5), len(asked.input_ids)
     own = longer.inputs.input_ids[start:].tolist()
     last = next(token for token in reversed(own) if token != own[0])
-    ended = answering.answer_and_look(model.lmm, image, asked, max_tokens=5, eos_token_id=last)
+    ended = answering.answer_and_look(model.lmm, asked, max_tokens=5, eos_token_id=last)
     assert ended.inputs.input_ids[start:].tolist() == own[: own.index(last)]
-    at_once = answering.answer_and_look(model.lmm, image, asked, eos_token_id=own[0])
+    at_once = answering.answer_and_look(model.lmm, asked, eos_token_id=own[0])
     assert at_once.inputs.input_ids[start:].tolist() == own[:1] and at_once.outputs.num_phrases == 1
 
 

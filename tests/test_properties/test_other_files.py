@@ -21,7 +21,7 @@ from transformers import AutoTokenizer
 
 from flmm_plugin.apis.phrases.base import Phrase
 from flmm_plugin.apis.phrases.tokens import phrase_ids, token_spans
-from flmm_plugin.apis.viscot import read_viscot
+from flmm_plugin.apis.visual_cot.benchmark import read_viscot
 from flmm_plugin.errors import UserError
 from flmm_plugin.images import read_rgb
 from flmm_plugin.models.capture.heads import choose_heads
