@@ -16,7 +16,8 @@ decoder on all masks at once, against one by one.
 `epoch`: an epoch of training on a config's own training set with the maps and image features of the frozen parts on
 disk, in half precision and as they are, against the same epoch without, from the same weights.
 
-`chat`: generating an answer of 64 tokens, and what grounding its phrases adds.
+`chat`: generating an answer of 64 tokens, what grounding its phrases adds, and what it takes to tell whether they are
+there.
 
 `annotate`: answers of 64 tokens to 8 pictures and their masks, together against one by one, and where the time goes.
 

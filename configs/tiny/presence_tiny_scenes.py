@@ -2,11 +2,12 @@
 # checkpoint. POPE is asked as well; its reading `grounded` says yes where the LMM does and the thing is there.
 _base_ = ['./pope_tiny_scenes.py']
 
-model = dict(presence_prompt='Describe the image.', presence_question='Is there {phrase}?')
 custom_hooks = [
     *_base_.custom_hooks,
     dict(
         type='PresenceRuleHook',
+        prompt='Describe the image.',
+        question='Is there {phrase}?',
         dataset=dict(
             type='YesNoDataset',
             data_root=_base_.data_root,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
 
@@ -33,6 +34,9 @@ def describe_run(
         max_new_tokens=args.max_new_tokens,
         min_score=args.min_score,
         min_attention=args.min_attention,
+        min_presence=args.min_presence,
+        ask_presence=args.ask_presence,
+        presence=None if ask.model.presence is None else digest(asdict(ask.model.presence)),
         extractor=args.extractor,
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+import math
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,29 @@ def add_model_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--min-attention', type=float, default=MIN_ATTENTION, help='share of attention on the image, likewise'
     )
+    parser.add_argument(
+        '--min-presence',
+        type=presence_limit,
+        metavar='P',
+        help='probability that the thing is there below which nothing is shown, or precision=P of what is shown; '
+        'needs CHECKPOINT.presence.json',
+    )
+    parser.add_argument(
+        '--ask-presence', action='store_true', help='ask the LMM whether each thing is there: a surer presence'
+    )
     parser.add_argument('--max-new-tokens', type=int, default=128, help='longest answer')
+
+
+def presence_limit(text: str) -> float | dict[str, float]:
+    """``0.5``, or ``precision=0.9``."""
+    name, _, value = text.rpartition('=')
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if name not in ('', 'precision') or not 0 <= number <= 1:
+        raise ArgumentTypeError(f'{text!r}: expected a number between 0 and 1, or precision=NUMBER')
+    return dict(precision=number) if name else number
 
 
 def load_inferencer(args: Namespace, **options: Any) -> FLMMInferencer:
@@ -53,6 +76,8 @@ def load_inferencer(args: Namespace, **options: Any) -> FLMMInferencer:
         extractor=None if args.extractor is None else dict(type=EXTRACTORS[args.extractor]),
         min_score=args.min_score,
         min_attention=args.min_attention,
+        min_presence=args.min_presence,
+        ask_presence=args.ask_presence,
     )
     if args.lmm is not None:
         if args.config is not None or args.checkpoint not in (SHIPPED, NONE):

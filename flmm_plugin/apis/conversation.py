@@ -18,12 +18,13 @@ from flmm_plugin.apis.cache_budget import cache_bytes
 from flmm_plugin.apis.generation import plan_generation
 from flmm_plugin.apis.generation_arguments import check_arguments
 from flmm_plugin.apis.grounding import Grounder, Seen
-from flmm_plugin.apis.phrases import phrase_ids, token_spans
+from flmm_plugin.apis.phrases import Phrase, phrase_ids, token_spans
 from flmm_plugin.apis.results import GroundedAnswer
 from flmm_plugin.apis.streaming import OnText, Stream
 from flmm_plugin.apis.turns import next_turn
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.capture.positions import KeptTokens
+from flmm_plugin.models.presence.questions import ask_for, question_samples, yes_margins
 from flmm_plugin.structures import LMMInputs, LMMOutputs, size_of
 
 
@@ -108,6 +109,7 @@ class Conversation:
             numbers[kept] = torch.arange(len(kept))
             inputs = prompt.follow(ids, numbers[owners])
             seen = replace(seen, inputs=inputs, outputs=self._read_answer(prompt, inputs))
+            seen = replace(seen, asked=self._ask_for(seen.phrases))
         return Said(answer, tokens, seen)
 
     @property
@@ -161,6 +163,22 @@ class Conversation:
             self._past = self.lmm.read(prompt.first(read))
         self._cached = prompt.input_ids[:read]  # that much is left
         return self.lmm.forward_cached(inputs, self._past, read)
+
+    def _ask_for(self, phrases: Sequence[Phrase]) -> Tensor | None:
+        """(P,) log odds that phrases are there, as the LMM answers; the picture's keys and values are gone on from."""
+        question = self.grounder.model.presence_question
+        if question is None:
+            return None
+        asked = [ask_for(question, phrase.text) for phrase in phrases]
+        return yes_margins(self.lmm, [self._read_aside(one) for one in question_samples(self.lmm, self.image, asked)])
+
+    def _read_aside(self, sample: LMMInputs) -> LMMOutputs:
+        """Read a text about the picture that does not stay in the conversation."""
+        shared = min(common_length(self._cached, sample.input_ids), sample.trunk_length, int(sample.phrase_rows[0]))
+        if (sample.input_ids[shared:] == self.lmm.image_token_id).any():
+            return self.lmm.read_batch([sample])[0]
+        self._cached = self._cached[:shared]
+        return self.lmm.forward_cached(sample, self._past, shared)
 
     def _aside(self, said: LMMInputs, request: str, max_new_tokens: int | None = None) -> str:
         """A reply that does not stay in the conversation."""

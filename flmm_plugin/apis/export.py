@@ -13,6 +13,7 @@ from torch import Tensor
 
 from flmm_plugin.engine.config import existing_checkpoint
 from flmm_plugin.errors import UserError
+from flmm_plugin.models.presence import PresenceRules
 from flmm_plugin.models.weights.checkpoints import find_tensors, read_tensors, trained_part, write_tensors
 from flmm_plugin.models.weights.hub_folder import WEIGHTS, HubFolder, portable, write_folder
 from flmm_plugin.models.weights.model_card import TrainedModel, write_card
@@ -25,6 +26,8 @@ def export_folder(
     checkpoint: str, folder: str, config: str, metrics: str | None = None, half: bool = False, **about: Any
 ) -> str:
     """Write a folder that ``from_pretrained`` reads; the model is not built, so that the LMM need not be at hand.
+
+    The checkpoint's presence rules go with it.
 
     Args:
         checkpoint: a .pth, .pt or .safetensors file, or a folder of DeepSpeed.
@@ -51,7 +54,7 @@ def export_folder(
     figures = {} if metrics is None else read_metrics(Path(metrics))
     card = write_card(model, trained_on, TrainedModel(name=Path(folder).name, metrics=figures, **about))
     others = {name: settings[name] for name in SETTINGS if name in settings}
-    write_folder(folder, tensors, model, trained_on, card, **others)
+    write_folder(folder, tensors, model, trained_on, card, PresenceRules.beside(checkpoint), **others)
     return describe(Path(folder) / WEIGHTS, tensors)
 
 

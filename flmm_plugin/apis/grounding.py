@@ -19,6 +19,7 @@ from flmm_plugin.boxes import mask_boxes
 from flmm_plugin.models.flmm import FLMM
 from flmm_plugin.models.groundings import Grounding, image_attention, to_instances
 from flmm_plugin.models.numbers import check_lmm_numbers, check_mask_numbers
+from flmm_plugin.models.presence.estimates import asked_margins, estimate
 from flmm_plugin.structures import size_of
 
 MIN_SCORE = 0.25
@@ -30,13 +31,15 @@ class Seen:
     """What an LMM showed of P phrases about a uint8 image (3, H, W).
 
     The i-th phrase's tokens are those of index i in ``inputs.phrase_ids``; ``inputs`` and ``outputs`` mean nothing
-    where there is no phrase.
+    where there is no phrase. ``asked``: (P,) log odds that the phrases are there, as the LMM answered, where it was
+    asked already.
     """
 
     image: Tensor
     phrases: Sequence[Phrase]
     inputs: Any = None
     outputs: Any = None
+    asked: Tensor | None = None
 
 
 @dataclass
@@ -44,7 +47,7 @@ class Grounder:
     """A model and how its results are read. All conversations of one model share it.
 
     ``lock``: held while the model runs. Captures hang hooks into the model, so that it serves one call at a time.
-    ``min_score`` and ``min_attention``: see :class:`GroundedPhrase`.
+    ``min_score``, ``min_attention`` and ``min_presence``, which needs ``model.presence``: see :class:`GroundedPhrase`.
     ``caches``: what all conversations may keep together.
     """
 
@@ -54,10 +57,7 @@ class Grounder:
     min_attention: float = MIN_ATTENTION
     lock: Any = field(default_factory=threading.RLock)
     caches: CacheBudget = field(default_factory=CacheBudget)
-
-    def ground(self, image: Tensor, inputs: Any, outputs: Any, phrases: Sequence[Phrase]) -> tuple[GroundedPhrase, ...]:
-        """:meth:`ground_batch` for one image."""
-        return self.ground_batch([Seen(image, phrases, inputs, outputs)])[0]
+    min_presence: float | None = None
 
     def ground_batch(self, seen: Sequence[Seen]) -> list[tuple[GroundedPhrase, ...]]:
         """Mask head and refiner on the phrases of several images, all of them together."""
@@ -71,9 +71,19 @@ class Grounder:
                 [one.outputs for one in with_phrases],
             )
         )
-        return [self.read_results(one, next(groundings)) if one.phrases else () for one in seen]
+        asked = iter(self.ask(with_phrases))
+        return [self.read_results(one, next(groundings), next(asked)) if one.phrases else () for one in seen]
 
-    def read_results(self, seen: Seen, grounding: Grounding) -> tuple[GroundedPhrase, ...]:
+    def ask(self, seen: Sequence[Seen]) -> list[Tensor | None]:
+        """``asked`` of each, all of them; None where the model does not ask."""
+        rest = [one for one in seen if one.asked is None]
+        phrases = [[phrase.text for phrase in one.phrases] for one in rest]
+        margins = iter(
+            asked_margins(self.model.lmm, [one.image for one in rest], phrases, self.model.presence_question)
+        )
+        return [next(margins) if one.asked is None else one.asked for one in seen]
+
+    def read_results(self, seen: Seen, grounding: Grounding, asked: Tensor | None) -> tuple[GroundedPhrase, ...]:
         """The phrases of an image with their masks, as far as they are grounded."""
         inputs, outputs = seen.inputs, seen.outputs
         # A comparison with NaN is false: without these a phrase would quietly be "not grounded".
@@ -85,10 +95,15 @@ class Grounder:
         region = inputs.finest_grid.region
         maps = outputs.attention_maps.mean(dim=1).cpu()
         maps = maps if region is None else region.crop(maps)
+        presence: list[float] | None = None
+        if self.model.presence is not None:
+            presence = estimate(self.model, inputs, outputs, grounding, asked).tolist()
         results = []
         for index, phrase in enumerate(seen.phrases):
             mask, score = found.masks[index].numpy(), float(found.scores[index])
             grounded = score >= self.min_score and shares[index] >= self.min_attention and bool(mask.any())
+            if self.min_presence is not None and presence is not None:
+                grounded = grounded and presence[index] >= self.min_presence
             x0, y0, x1, y1 = boxes[index]
             results.append(
                 GroundedPhrase(
@@ -101,6 +116,7 @@ class Grounder:
                     box=(x0, y0, x1, y1) if grounded else None,
                     coarse_mask=found.coarse_masks[index].numpy(),
                     attention_map=maps[index].numpy(),
+                    presence=None if presence is None else presence[index],
                 )
             )
         return tuple(results)

@@ -18,11 +18,13 @@ from flmm_plugin.apis.head_choice import settle_heads
 from flmm_plugin.apis.images import MAX_PIXELS, ImageLike, read_image
 from flmm_plugin.apis.loading import load_model
 from flmm_plugin.apis.phrases import PhraseExtractor, default_extractor
+from flmm_plugin.apis.presence import use_presence
 from flmm_plugin.apis.results import GroundedAnswer
 from flmm_plugin.apis.together import ask_together, ground_together
 from flmm_plugin.apis.untrained import untrained_config
 from flmm_plugin.datasets.base import PROMPT
 from flmm_plugin.errors import UserError
+from flmm_plugin.models.presence.rules import Wanted
 from flmm_plugin.models.weights.hub_folder import HubFolder
 from flmm_plugin.models.weights.untrained import describe, is_trained
 from flmm_plugin.registry import TASK_UTILS
@@ -46,6 +48,9 @@ class FLMMInferencer:
         load_in_4bit, load_in_8bit: quantise the LMM with bitsandbytes while it is loaded.
         extractor: a phrase extractor or its config; spaCy's noun chunks where installed, else rules.
         min_score, min_attention: below them a phrase is reported as not grounded, see :class:`GroundedPhrase`.
+        min_presence: likewise, for checkpoints with a presence rule; ``dict(precision=P)`` takes the least presence at
+            which the share P of what was grounded was there, as cross-validation found.
+        ask_presence: ask the LMM whether each thing is there, for a surer ``presence``; a short pass for each phrase.
         caption_prompt: what mode ``'caption'`` asks; by default what the config's narratives answer.
         max_pixels: larger images are refused.
         max_cache_bytes: what the conversations may keep of keys and values together; the one that was used the longest
@@ -68,6 +73,8 @@ class FLMMInferencer:
         extractor: PhraseExtractor | Mapping[str, Any] | None = None,
         min_score: float = MIN_SCORE,
         min_attention: float = MIN_ATTENTION,
+        min_presence: Wanted = None,
+        ask_presence: bool = False,
         caption_prompt: str | None = None,
         max_pixels: int = MAX_PIXELS,
         max_cache_bytes: int | None = None,
@@ -87,12 +94,14 @@ class FLMMInferencer:
             load_in_4bit=load_in_4bit,
             load_in_8bit=load_in_8bit,
         )
+        trained = checkpoint if is_trained(config.model) else None
+        least = use_presence(self.model, trained, min_presence, ask_presence)
         if not isinstance(extractor, PhraseExtractor):
             built: PhraseExtractor = TASK_UTILS.build(dict(extractor or default_extractor()))
         else:
             built = extractor
         caches = CacheBudget(max_cache_bytes or config.get('max_cache_bytes', MAX_CACHE_BYTES))
-        self.grounder = Grounder(self.model, built, min_score, min_attention, caches=caches)
+        self.grounder = Grounder(self.model, built, min_score, min_attention, caches=caches, min_presence=least)
         self.caption_prompt = caption_prompt or config.get('png_prompt', PROMPT)
         self.max_pixels = max_pixels
         if named and heads is None:

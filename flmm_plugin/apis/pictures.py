@@ -30,7 +30,12 @@ def draw_answer(image: Tensor, answer: GroundedAnswer, view: str = 'refined', on
     if view == 'attention' and chosen:
         return draw_attention(pixels, np.mean([phrase.attention_map for _, phrase in chosen], axis=0))
     layers = [(i, phrase, phrase.mask if view == 'refined' else phrase.coarse_mask) for i, phrase in chosen]
-    return draw_overlay(pixels, [Layer(m, p.text, phrase_color(i)) for i, p, m in layers if m is not None])
+    return draw_overlay(pixels, [Layer(m, name(p), phrase_color(i)) for i, p, m in layers if m is not None])
+
+
+def name(phrase: GroundedPhrase) -> str:
+    """What stands on a mask."""
+    return phrase.text if phrase.presence is None else f'{phrase.text} {phrase.presence:.2f}'
 
 
 def color_marks(answer: GroundedAnswer) -> list[Mark]:
@@ -45,8 +50,9 @@ def color_marks(answer: GroundedAnswer) -> list[Mark]:
 
 def describe(phrase: GroundedPhrase, index: int, color: bool) -> str:
     """A line about one phrase: what, where, how sure."""
-    name = (
+    text = (
         paint(phrase.text, [(0, len(phrase.text), phrase_color(index))]) if color and phrase.grounded else phrase.text
     )
     where = 'not grounded' if phrase.box is None else 'box {} {} {} {}'.format(*phrase.box)
-    return f'{name}: {where}, score {phrase.score:.2f}, attention on the image {phrase.attention:.2f}'
+    known = '' if phrase.presence is None else f', presence {phrase.presence:.2f}'
+    return f'{text}: {where}, score {phrase.score:.2f}, attention on the image {phrase.attention:.2f}{known}'

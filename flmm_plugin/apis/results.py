@@ -5,6 +5,7 @@ Shape shorthand: P grounded phrases, (H, W) image size, (h, w) attention grid.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,7 +26,8 @@ class GroundedPhrase:
     ``text``: the phrase; ``spans``: its places (start, end) in the answer, none for expressions that were given.
     ``score``: SAM's predicted IoU, or the mean probability inside the mask without a refiner.
     ``attention``: the share of the phrase's attention that goes to the image, averaged over layers and heads.
-    ``grounded``: whether both reach their thresholds; where they do not, there is no mask and no box.
+    ``presence``: the probability that the thing is in the picture, by the checkpoint's rule; None where it has none.
+    ``grounded``: whether all reach their thresholds; where they do not, there is no mask and no box.
     ``mask``: (H, W) bool; ``box``: x0, y0, x1, y1 in pixels, far sides exclusive.
     ``coarse_mask`` (H, W) bool and ``attention_map`` (h, w) fp32 show how it came about, also of what is not grounded.
     """
@@ -39,6 +41,7 @@ class GroundedPhrase:
     box: tuple[int, int, int, int] | None
     coarse_mask: NDArray[np.bool_]
     attention_map: NDArray[np.float32]
+    presence: float | None = None
 
     @property
     def start(self) -> int:
@@ -60,6 +63,7 @@ class GroundedPhrase:
             grounded=self.grounded,
             score=finite(round(self.score, 4)),
             attention=finite(round(self.attention, 4)),
+            presence=None if self.presence is None else round(self.presence, 4),
             box=None if self.box is None else list(self.box),
             mask=None if self.mask is None else encode_mask(self.mask),
         )
@@ -92,8 +96,8 @@ class GroundedAnswer:
     @cached_property
     def data_sample(self) -> Any:
         """The grounded phrases as mmdet's ``DetDataSample``: ``pred_instances`` with ``masks`` (P, H, W), ``bboxes``,
-        ``scores``, ``phrases``, ``coarse_masks``, and ``labels`` and ``label_names`` as mmdet's visualizer reads them;
-        and (P, h, w) ``attention_maps``."""
+        ``scores``, ``phrases``, ``presence`` (NaN without a rule), ``coarse_masks``, and ``labels`` and ``label_names``
+        as mmdet's visualizer reads them; and (P, h, w) ``attention_maps``."""
         from mmdet.structures import DetDataSample  # talking needs no mmdet, and it takes seconds to import
 
         found = self.grounded
@@ -104,6 +108,7 @@ class GroundedAnswer:
             coarse_masks=torch.from_numpy(np.stack([p.coarse_mask for p in found]) if found else empty),
             bboxes=torch.tensor([p.box for p in found], dtype=torch.float32).reshape(-1, 4),
             scores=torch.tensor([p.score for p in found]),
+            presence=torch.tensor([math.nan if p.presence is None else p.presence for p in found]),
             labels=torch.arange(len(found)),
             label_names=[p.text for p in found],
             phrases=[p.text for p in found],

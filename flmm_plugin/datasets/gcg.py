@@ -61,7 +61,7 @@ class GCGDataset(GroundingDataset):
         image_id = image.identity()
         if len(labels) != len(masks):
             raise DataError(
-                f'{self.ann_file}: annotation {captions[0].content.get("id")} of image {image_id} has {len(labels)} '
+                f'{captions[0].where} of image {image_id} has {len(labels)} '
                 f'labels, but {self.mask_file} has {len(masks)} masks of that image: the files do not belong together.'
             )
         for mask in masks:

@@ -36,8 +36,8 @@ class YesNoDataset(GroundingDataset):
         data_prefix, pipeline, name and others: see :class:`GroundingDataset`; ``name`` stands before the split's name.
 
     Raises:
-        DataError: a line is no question with an answer, an id comes twice, an image is missing, or the splits are not
-            of one version; the message names file and line.
+        DataError: a line is no question with an answer, there is none, an id comes twice, an image is missing, or the
+            splits are not of one version; the message names file and line.
     """
 
     remedy = 'It needs the JSON lines of POPE and the images that they name, or a folder of tools/make_scenes.py.'
@@ -77,12 +77,12 @@ class YesNoDataset(GroundingDataset):
     def _read(self, split: str, path: str) -> Iterator[dict]:
         seen: dict[Any, int] = {}
         full_name = f'{self.name}_{split}' if self.name else split
-        for number, line in enumerate(get_text(path).splitlines(), 1):
+        for number, line in enumerate(read_text(path).splitlines(), 1):
             if not line.strip():
                 continue
             where = f'{path}, line {number}'
             record = parse(line, where)
-            key = record['question_id']
+            key = Record(record, where).identity('question_id')
             if key in seen:
                 raise DataError(f'{where}: question_id {key} is that of line {seen[key]} too. Are two files joined?')
             seen[key] = number
@@ -98,6 +98,15 @@ class YesNoDataset(GroundingDataset):
                 'label': LABELS[record['label'].strip().lower()],
                 'phrase': asked[1] if asked else '',
             }
+        if not seen:
+            raise DataError(f'{path} holds no question. {self.remedy}')
+
+
+def read_text(path: str) -> str:
+    try:
+        return get_text(path)
+    except UnicodeDecodeError as error:
+        raise DataError(f'{path} is no text in UTF-8 ({error}): download or write the file again.') from error
 
 
 def parse(line: str, where: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from flmm_plugin.errors import UserError
 from flmm_plugin.evaluation.grounding_metric import GroundingMetric, Overlaps, cumulative_iou
 from flmm_plugin.registry import METRICS
 
@@ -22,16 +23,39 @@ class GRESMetric(GroundingMetric):
     - cIoU: sum of intersections / sum of unions. Pixels predicted for an expression without target are union.
     - N-acc: share of the expressions without target of which the prediction says "not there".
     - T-acc: share of the expressions with a target of which it does not. Either is left out if there is none.
+
+    Args:
+        min_presence: a prediction whose ``presence`` is below it says "not there" as well, whatever its size; results
+            are prefixed ``gres_presence`` then, so that both can stand side by side. The model needs a presence rule
+            (``PresenceRuleHook``).
+
+    Raises:
+        UserError: ``min_presence`` is given, and predictions have no presence.
     """
 
     default_prefix = 'gres'
 
-    def __init__(self, min_pixels: int = 50, **kwargs: Any) -> None:
+    def __init__(self, min_pixels: int = 50, *, min_presence: float | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.min_pixels = min_pixels
+        self.min_pixels, self.min_presence = min_pixels, min_presence
+        if min_presence is not None and kwargs.get('prefix') is None:
+            self.prefix = f'{self.prefix}_presence'
 
     def accepts(self, protocol: str) -> bool:
         return protocol.startswith('generalized/')
+
+    def overlaps(self, sample: dict) -> Overlaps:
+        if self.min_presence is None:
+            return super().overlaps(sample)
+        found = sample['pred_instances']
+        if 'presence' not in found:
+            raise UserError(
+                'GRESMetric(min_presence=...) needs predictions with a presence: add a PresenceRuleHook to the config '
+                '(docs/evaluation.md, "Is it there?")'
+            )
+        shown = (found['presence'] >= self.min_presence).to(found[self.field].device)
+        masks = found[self.field].bool() & shown[:, None, None]
+        return Overlaps.of_sample({**sample, 'pred_instances': {self.field: masks}}, self.field)
 
     def measure(self, group: Overlaps) -> dict[str, float]:
         absent, denied = group.truth == 0, group.predicted < self.min_pixels

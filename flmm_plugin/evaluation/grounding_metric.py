@@ -123,7 +123,11 @@ class GroundingMetric(BaseMetric):
             if not self.accepts(sample['protocol']):
                 self.results.append(SKIPPED)
                 continue
-            self.results.append((group_name(sample), Overlaps.of_sample(sample, self.field)))
+            self.results.append((group_name(sample), self.overlaps(sample)))
+
+    def overlaps(self, sample: dict) -> Overlaps:
+        """Of the phrases of a sample."""
+        return Overlaps.of_sample(sample, self.field)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         groups: dict[str, list[Overlaps]] = defaultdict(list)

@@ -10,7 +10,7 @@ from mmengine.evaluator import BaseMetric
 from numpy.typing import NDArray
 
 from flmm_plugin.evaluation.grounding_metric import SKIPPED
-from flmm_plugin.models.presence.rule import calibration_error
+from flmm_plugin.models.presence.reliability import calibration_error
 from flmm_plugin.registry import METRICS
 
 

@@ -17,6 +17,7 @@ from flmm_plugin.errors import UserError
 from flmm_plugin.models.groundings import Grounding, phrase_texts, write_predictions
 from flmm_plugin.models.losses import MaskLosses, average_over_phrases, resize_targets
 from flmm_plugin.models.mask_heads.batching import coarse_logits
+from flmm_plugin.models.presence.estimates import set_presence
 from flmm_plugin.models.weights.hub import HubModel
 from flmm_plugin.models.weights.trained_state import keep_trained_only
 from flmm_plugin.models.weights.untrained import freeze_refiner
@@ -149,7 +150,8 @@ class FLMM(HubModel):
         """Set ``pred_instances`` and ``attention_maps``.
 
         Fields of ``pred_instances``: ``masks``, ``scores``, ``phrases``, ``coarse_masks``, and what mmdet's visualizer
-        draws masks by: ``labels``, the phrases' indices, and ``label_names``, the phrases again.
+        draws masks by: ``labels``, the phrases' indices, and ``label_names``, the phrases again; with a presence rule
+        (``PresenceRuleHook``) also ``presence``.
         """
         prepared = self.prepare(images, data_samples)
         outputs = self.lmm(prepared)
@@ -159,6 +161,8 @@ class FLMM(HubModel):
         ):
             phrases = phrase_texts(sample, lmm_inputs.num_phrases)
             write_predictions(sample, image, lmm_inputs, lmm_outputs, grounding, phrases)
+        if self.presence is not None:
+            set_presence(self, images, data_samples, prepared, outputs, groundings)
         return list(data_samples)
 
     def tensor(self, images: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> list[dict[str, Any]]:
@@ -187,10 +191,6 @@ class FLMM(HubModel):
             else self.lmm.prepare(image, sample.prompt, sample.segments)
             for image, sample in zip(images, data_samples, strict=True)
         ]
-
-    def ground(self, image: Tensor, lmm_inputs: LMMInputs, lmm_outputs: LMMOutputs) -> Grounding:
-        """:meth:`ground_batch` for one image."""
-        return self.ground_batch([image], [lmm_inputs], [lmm_outputs])[0]
 
     def ground_batch(
         self, images: Sequence[Tensor], inputs: Sequence[LMMInputs], outputs: Sequence[LMMOutputs]

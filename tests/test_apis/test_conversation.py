@@ -90,8 +90,9 @@ def test_cached_grounding_equals_a_full_forward_pass(grounder: Grounder) -> None
         with torch.inference_mode():
             (full,) = conversation.lmm([inputs])
             cached = conversation.lmm.forward_cached(inputs, conversation._past, len(prompt.input_ids))
-            expected = grounder.model.ground(conversation.image, inputs, full)
-            found = grounder.model.ground(conversation.image, inputs, cached)
+            images = [conversation.image]
+            (expected,) = grounder.model.ground_batch(images, [inputs], [full])
+            (found,) = grounder.model.ground_batch(images, [inputs], [cached])
         for name in ('attention_maps', 'hidden_states'):
             torch.testing.assert_close(getattr(cached, name), getattr(full, name), atol=1e-5, rtol=1e-4)
         for name in ('coarse', 'refined', 'scores'):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from flmm_plugin.benchmark.chatting import ANSWER_TOKENS, measure_chat, with_answer
+from flmm_plugin.benchmark.chatting import ANSWER_TOKENS, QUESTION_TOKENS, measure_chat, with_answer, with_questions
 from flmm_plugin.benchmark.chatting import table as chat_table
 from flmm_plugin.benchmark.inputs import TOKENS_PER_PHRASE, make_inputs
 from flmm_plugin.benchmark.presets import PRESETS, RandomLlava, grid_for
@@ -50,9 +50,19 @@ def test_answer_has_the_phrases_asked_for() -> None:
     assert [counts.tolist() for counts in rows] == [list(range(-1, 6)), [40] + [4] * 6]
 
 
+def test_questions_follow_the_picture() -> None:
+    question = make_inputs(RandomLlava(PRESETS['tiny'], grid_for(120, 1)), 120, 1)
+    asking = with_questions(question, 3)
+    assert asking.trunk_length == int(question.finest_grid.columns.max()) + 1
+    rows = asking.phrase_rows - asking.trunk_length
+    assert rows.tolist() == [QUESTION_TOKENS - 1, 2 * QUESTION_TOKENS - 1, 3 * QUESTION_TOKENS - 1]
+    assert asking.branch_ids[asking.phrase_rows].tolist() == asking.phrase_ids[asking.phrase_rows].tolist() == [0, 1, 2]
+
+
 def test_chat_says_what_was_measured() -> None:
     result = measure_chat(PresetSubject('tiny'), [120], phrases=2, repeats=1)
     (row,) = result['chat']
     seconds = row['seconds']
     assert row['grounding_vs_answer'] == (seconds['capture'] + seconds['mask_head']) / seconds['answer']
+    assert all(row['presence'][name] > 0 for name in ('signals', 'asked'))
     assert len(chat_table(result).splitlines()) == 3

@@ -50,7 +50,9 @@ def test_labels_belong_to_masks(tmp_path: Path) -> None:
 
 
 def test_as_many_labels_as_masks(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r'captions\.json: annotation 1 of image a1 has 1 labels, .*masks\.json has 2'):
+    with pytest.raises(
+        DataError, match=r'captions\.json: annotation number 1 of image a1 has 1 labels, .*masks\.json has 2'
+    ):
         len(write(tmp_path, ['a dog']))
 
 

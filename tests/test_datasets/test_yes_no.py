@@ -68,6 +68,8 @@ def test_samples(root: Path) -> None:
             [question(1), {**question(2), 'image': 'two.jpg'}],
             r'random\.json, line 2: the image .*two\.jpg does not exist',
         ),
+        ([question(1), {**question(2), 'question_id': [2]}], r"random\.json, line 2: 'question_id' is \[2\]"),
+        ([], r'random\.json holds no question'),
         ([{'question_id': 1, 'text': 'x'}], r'random\.json, line 1 lacks image, label'),
         ([question(1)], r'random\.json ends with line 1, .*popular\.json with line 2: .*2,910 and 3,000'),
     ],
@@ -81,6 +83,9 @@ def test_bad_files(root: Path, lines: list[dict[str, Any]], said: str) -> None:
 def test_no_json_and_no_file(root: Path) -> None:
     (root / 'random.json').write_text('{"question_id": 1,')
     with pytest.raises(DataError, match=r'random\.json, line 1 is not JSON'):
+        build(root, random='random.json')
+    (root / 'random.json').write_bytes(b'\xff\xfe{')
+    with pytest.raises(DataError, match=r'random\.json is no text in UTF-8'):
         build(root, random='random.json')
     with pytest.raises(DataError, match=r'popular\.json does not exist'):
         build(root, popular='popular.json')

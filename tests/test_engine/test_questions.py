@@ -64,9 +64,15 @@ def test_presence_rule_is_fitted_once_and_kept(scenes: Path, tmp_path: Path) -> 
     metrics = Runner.from_cfg(config).test()
     rule = tmp_path / 'flmm.presence.json'
     written = rule.read_text()
+    assert Image.open(tmp_path / 'flmm.presence.png').size == (1080, 456)
     assert {'presence/auroc', 'presence/auroc_hard', 'presence/calibration_error'} <= set(metrics)
     assert 'pope/mean/grounded/F1' in metrics and 0.5 < metrics['presence/auroc'] <= 1  # it was fitted on these
-    assert json.loads(written)['fitted_on'] == 2 * len((scenes / 'pope/val_random.json').read_text().splitlines())
+    asked = 2 * len((scenes / 'pope/val_random.json').read_text().splitlines())
+    assert [json.loads(written)[name]['fitted_on'] for name in ('free', 'asked')] == [asked, asked]
+    hook.question = 'Can you see {phrase}?'
+    with pytest.raises(UserError, match='was fitted with prompt'):
+        Runner.from_cfg(config).test()
+    hook.question = 'Is there {phrase}?'
     rule.write_text(written.replace('"weights"', '"other"'))
-    with pytest.raises(UserError, match=r'flmm\.presence\.json is no presence rule'):
+    with pytest.raises(UserError, match=r'flmm\.presence\.json holds no presence rule'):
         Runner.from_cfg(config).test()

@@ -10,6 +10,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
+from flmm_plugin.errors import UserError
 from flmm_plugin.evaluation import GRESMetric, PNGMetric, ReasonSegMetric, RESMetric
 from tests.test_evaluation.test_metrics import blobs, evaluate, predictions
 
@@ -75,6 +76,21 @@ def test_gres_is_what_its_authors_define(threshold: int) -> None:
     metrics = evaluate(GRESMetric(min_pixels=threshold), samples)
     expected = spelled_out_gres(samples, threshold)
     assert metrics == {f'gres/set_val/{GENERALIZED}/{name}': pytest.approx(value) for name, value in expected.items()}
+
+
+def test_gres_by_presence() -> None:
+    """What is less likely there than asked for counts as an empty mask."""
+    samples = generalized_samples()
+    with pytest.raises(UserError, match='PresenceRuleHook'):
+        evaluate(GRESMetric(min_presence=0.5), samples)
+    for number, one in enumerate(samples):
+        one.pred_instances.presence = torch.tensor([0.2 + 0.01 * number, 0.9 - 0.01 * number])
+    metrics = evaluate(GRESMetric(min_presence=0.4), samples)
+    for one in samples:
+        one.pred_instances.masks[one.pred_instances.presence < 0.4] = False
+    expected = spelled_out_gres(samples, 50)
+    name = f'gres_presence/set_val/{GENERALIZED}'
+    assert metrics == {f'{name}/{figure}': pytest.approx(value) for figure, value in expected.items()}
 
 
 def test_gres_threshold_is_50_pixels() -> None:

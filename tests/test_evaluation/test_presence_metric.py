@@ -12,8 +12,8 @@ from mmengine.evaluator import Evaluator
 from flmm_plugin.errors import UserError
 from flmm_plugin.evaluation import PresenceMetric
 from flmm_plugin.evaluation.presence_metric import auroc
-from flmm_plugin.models.presence import SIGNALS, PresenceRule
-from flmm_plugin.models.presence.rule import calibration_error
+from flmm_plugin.models.presence import SIGNALS, PresenceRule, PresenceRules
+from flmm_plugin.models.presence.reliability import calibration_error
 
 
 def sample(split: str, label: bool, presence: float | None) -> DetDataSample:
@@ -54,8 +54,10 @@ def test_rule_is_found_and_calibrated(tmp_path: Path) -> None:
     assert auroc(rule(signals), there) > auroc(odds, there) - 0.01 and calibration_error(rule(signals), there) < 0.04
     assert sum(one['count'] for one in rule.reliability) == rule.fitted_on == 2000
     assert all(abs(one['predicted'] - one['observed']) < 0.12 for one in rule.reliability)
-    rule.save(tmp_path / 'rule.json')
-    assert PresenceRule.load(tmp_path / 'rule.json') == rule
+    rules = PresenceRules.fit(*made_up(0)[:2], 'Describe.', 'Is there {phrase}?')
+    rules.save(tmp_path / 'rule.json')
+    assert PresenceRules.load(tmp_path / 'rule.json') == rules and rules.asked == rule
+    assert rules.free.weights[1] < 0 and auroc(rules(signals, False), there) < auroc(rules(signals, True), there) - 0.1
 
 
 def test_what_is_no_rule(tmp_path: Path) -> None:
@@ -64,8 +66,8 @@ def test_what_is_no_rule(tmp_path: Path) -> None:
         PresenceRule.fit(signals, np.ones(2000, bool))
     path = tmp_path / 'rule.json'
     path.write_text('{}')
-    with pytest.raises(UserError, match=r'rule\.json is no presence rule'):
-        PresenceRule.load(path)
+    with pytest.raises(UserError, match=r'rule\.json holds no presence rule'):
+        PresenceRules.load(path)
 
 
 def test_calibration_error_by_hand() -> None:

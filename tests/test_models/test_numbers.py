@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from flmm_plugin.apis.conversation import Conversation
-from flmm_plugin.apis.grounding import Grounder
+from flmm_plugin.apis.grounding import Grounder, Seen
 from flmm_plugin.apis.phrases import Phrase, RulePhrases
 from flmm_plugin.models.numbers import BrokenNumbersError
 from flmm_plugin.registry import MODELS
@@ -29,7 +29,8 @@ def weights_of(model, name: str) -> torch.Tensor:
 def ground(model, phrase: str) -> None:
     image = random_image(40, 40)
     inputs = model.lmm.prepare(image, 'what is this ?', [Segment(phrase, 0)])
-    Grounder(model, RulePhrases()).ground(image, inputs, model.lmm([inputs])[0], [Phrase(phrase, ())])
+    seen = Seen(image, [Phrase(phrase, ())], inputs, model.lmm([inputs])[0])
+    Grounder(model, RulePhrases()).ground_batch([seen])
 
 
 LAYERS = ('layers.0.self_attn.q_proj.weight', 'layers.1.self_attn.o_proj.weight', 'lm_head.weight')

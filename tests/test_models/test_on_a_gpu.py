@@ -112,7 +112,7 @@ def test_an_answer_and_its_masks_after_it(lmm_dirs: dict[str, Path]) -> None:
         question = model.lmm.prepare(image, sample.prompt)
         whole = model.lmm.prepare(image, sample.prompt, sample.segments)
         outputs = model.lmm.forward_cached(whole, model.lmm.read(question), len(question.input_ids))
-        return model.ground(image, whole, outputs), model.lmm.generate(image, sample.prompt, 5)[1]
+        return model.ground_batch([image], [whole], [outputs])[0], model.lmm.generate(image, sample.prompt, 5)[1]
 
     expected, text = answer()
     with pretend_cuda() as device:

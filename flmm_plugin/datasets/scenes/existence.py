@@ -6,7 +6,7 @@ As in POPE, half of the questions about a scene are about what is there, and the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,16 @@ from flmm_plugin.datasets.scenes.world import COLORS, SHAPES
 #: of something that is there (the colour of one thing and the shape of another wherever there are two).
 WAYS = ('random', 'popular', 'adversarial')
 MOST = 3  # things that are asked for, of those that are there and as many of those that are not
-KINDS = [(color, shape) for color in COLORS for shape in SHAPES]
 Kind = tuple[str, str]
+
+
+def existence_question(color: str, shape: str) -> str:
+    return f'Is there a {color} {shape}?'
+
+
+def absent_kinds(there: Collection[Kind], colors: Iterable[str] = COLORS, shapes: Sequence[str] = SHAPES) -> list[Kind]:
+    """What is not among colour and shape of the things that are ``there``, of these colours and shapes."""
+    return [(color, shape) for color in colors for shape in shapes if (color, shape) not in there]
 
 
 def existence_questions(scenes: Sequence[tuple[str, Sequence[Kind]]], way: str, seed: int) -> Iterator[dict[str, Any]]:
@@ -33,13 +41,13 @@ def existence_questions(scenes: Sequence[tuple[str, Sequence[Kind]]], way: str, 
     for index, (image, things) in enumerate(scenes):
         rng = np.random.default_rng([seed, index, WAYS.index(way)])
         there = list(dict.fromkeys(things))[:MOST]
-        absent = [KINDS[place] for place in rng.permutation(len(KINDS)) if KINDS[place] not in things]
+        absent = absent_kinds(things)
+        rng.shuffle(absent)
         absent.sort(key=lambda kind: -rank(kind, things, shown, way))  # stable: at random among equals
         for yes, no in zip(there, absent, strict=False):
-            for (color, shape), label in ((yes, 'yes'), (no, 'no')):
+            for kind, label in ((yes, 'yes'), (no, 'no')):
                 number += 1
-                text = f'Is there a {color} {shape}?'
-                yield dict(question_id=number, image=image, text=text, label=label)
+                yield dict(question_id=number, image=image, text=existence_question(*kind), label=label)
 
 
 def rank(kind: Kind, things: Sequence[Kind], shown: Counter[Kind], way: str) -> int:

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from flmm_plugin.datasets.scenes.existence import absent_kinds, existence_question
 from flmm_plugin.datasets.scenes.language import COUNTS, noun_phrase
 from flmm_plugin.datasets.scenes.world import COLORS, SHAPES, Scene, Thing, neighbours
 
@@ -43,12 +44,8 @@ def ask_exists(scene: Scene, rng: np.random.Generator) -> Question:
     """Half of what is asked for is there; a third each of what is not is :data:`ABSENT`."""
     if rng.random() < 0.5:
         thing = _pick(rng, scene.things)
-        return exists_question(thing.color, thing.shape, True)
-    return exists_question(*absent(_pick(rng, ABSENT), scene, rng), False)
-
-
-def exists_question(color: str, shape: str, there: bool) -> Question:
-    return Question('exists', f'Is there a {color} {shape}?', 'yes .' if there else 'no .')
+        return Question('exists', existence_question(thing.color, thing.shape), 'yes .')
+    return Question('exists', existence_question(*absent(_pick(rng, ABSENT), scene, rng)), 'no .')
 
 
 def absent(how: str, scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
@@ -67,7 +64,7 @@ def absent(how: str, scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
         ]
         if swapped := [pair for pair in others if pair not in there]:
             return _pick(rng, swapped)
-    return _pick(rng, [(color, shape) for color in colors for shape in shapes if (color, shape) not in there])
+    return _pick(rng, absent_kinds(there, colors, shapes))
 
 
 def _pick(rng: np.random.Generator, options: Iterable[T]) -> T:

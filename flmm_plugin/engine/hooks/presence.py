@@ -1,4 +1,4 @@
-"""The presence rule of a checkpoint, fitted once and kept beside it."""
+"""The presence rules of a checkpoint, fitted once and kept beside it."""
 
 from __future__ import annotations
 
@@ -12,36 +12,66 @@ from mmengine.runner import Runner
 
 from flmm_plugin.engine.hooks.unwrapping import unwrapped_model
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.presence import PresenceRule
+from flmm_plugin.models.presence import PresenceRules
+from flmm_plugin.models.presence.estimates import lone_signals
+from flmm_plugin.models.presence.rules import presence_path
 from flmm_plugin.registry import DATASETS, HOOKS
+from flmm_plugin.visualization.reliability_plot import plot_reliability
 
 
 @HOOKS.register_module()
 class PresenceRuleHook(Hook):
-    """Before a test, give the model the rule in ``CHECKPOINT.presence.json``, which is fitted where there is none.
+    """Before a test, give the model the rules in ``CHECKPOINT.presence.json``, which are fitted where there are none.
+
+    Predictions have a ``presence`` then. How reliable it is, is drawn into ``CHECKPOINT.presence.png``. A model with
+    nothing to train has its rules in the work dir.
 
     Args:
-        dataset: config of the :class:`YesNoDataset` that it is fitted on: none of the test's questions.
+        prompt: what phrases are read as the answer to.
+        question: how the LMM is asked for a phrase, with ``{phrase}`` in it; None to ask nothing.
+        ask: use the answer to the question in the test, which takes a pass over it.
+        dataset: config of the :class:`YesNoDataset` that they are fitted on: none of the test's questions. None where
+            they have been fitted.
         num: how many questions of it, spread over it.
         batch_size: of them at a time.
     """
 
-    def __init__(self, dataset: dict[str, Any], num: int = 400, batch_size: int = 8) -> None:
+    def __init__(
+        self,
+        prompt: str,
+        question: str | None = 'Is there {phrase}?',
+        *,
+        ask: bool = True,
+        dataset: dict[str, Any] | None = None,
+        num: int = 400,
+        batch_size: int = 8,
+    ) -> None:
+        self.prompt, self.question, self.ask = prompt, question, ask and question is not None
         self.dataset, self.num, self.batch_size = dataset, num, batch_size
 
     def before_test(self, runner: Runner) -> None:
         model = unwrapped_model(runner)
-        if not hasattr(model, 'rule') or model.presence_prompt is None:
-            raise UserError("a presence rule is for model=dict(type='AskingFLMM', presence_prompt=...)")
-        path = Path(f'{runner._load_from}').with_suffix('.presence.json')
+        path = presence_path(runner._load_from or Path(runner.work_dir) / 'untrained')
         if not path.exists():
-            runner.logger.info(f'{path} does not exist: the presence rule is fitted now')
-            self.fit(model).save(path)
-        model.rule = PresenceRule.load(path)
-        runner.logger.info(f'presence rule of {path}, fitted on {model.rule.fitted_on} phrases')
+            if self.dataset is None:
+                raise UserError(
+                    f'there is no presence rule {path}: fit it by a test whose PresenceRuleHook has a dataset '
+                    '(docs/evaluation.md, "Is it there?")'
+                )
+            runner.logger.info(f'{path} does not exist: the presence rules are fitted now')
+            fitted = self.fit(model)
+            fitted.save(path)
+            plot_reliability(fitted.curves(), path.with_suffix('.png'))
+        rules = PresenceRules.load(path)
+        if (rules.prompt, rules.question) != (self.prompt, self.question):
+            raise UserError(
+                f'{path} was fitted with prompt {rules.prompt!r} and question {rules.question!r}, and this run has '
+                f'{self.prompt!r} and {self.question!r}: delete it, and it is fitted anew, or set them alike'
+            )
+        model.presence, model.ask_presence = rules, self.ask
+        runner.logger.info(f'presence rules of {path}, fitted on {rules.free.fitted_on} phrases')
 
-    @torch.no_grad()
-    def fit(self, model: Any) -> PresenceRule:
+    def fit(self, model: Any) -> PresenceRules:
         dataset = DATASETS.build(self.dataset)
         places = np.linspace(0, len(dataset) - 1, min(self.num, len(dataset))).round().astype(int).tolist()
         signals, there = [], []
@@ -49,6 +79,7 @@ class PresenceRuleHook(Hook):
             batch = [dataset[place] for place in places[start : start + self.batch_size]]
             batch = [one for one in batch if one['data_samples'].phrase]
             phrases = [one['data_samples'].phrase for one in batch]
-            signals.append(model.signals([one['inputs'] for one in batch], phrases))
+            images = [one['inputs'] for one in batch]
+            signals.append(lone_signals(model, images, phrases, self.prompt, self.question))
             there += [one['data_samples'].label for one in batch]
-        return PresenceRule.fit(torch.cat(signals).double().numpy(), np.array(there))
+        return PresenceRules.fit(torch.cat(signals).double().numpy(), np.array(there), self.prompt, self.question)

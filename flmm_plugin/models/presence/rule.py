@@ -1,33 +1,30 @@
-"""A logistic rule over signals, and how well its probabilities hold.
+"""A logistic rule over signals.
 
 Shape shorthand: N phrases, S signals.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flmm_plugin.errors import UserError
+from flmm_plugin.models.presence.reliability import operating_points, reliability
 from flmm_plugin.models.presence.signals import SIGNALS
-from flmm_plugin.plain_json import to_json
 
 Array = NDArray[np.float64]
-RIDGE, FOLDS, BINS = 1e-2, 5, 10
+RIDGE, FOLDS = 1e-2, 5
 
 
 @dataclass(frozen=True)
 class PresenceRule:
     """``weights`` (S,) of standardised signals (``mean``, ``spread``) and ``bias``: the log odds of being there.
 
-    ``reliability``: of each of ten bins of probability, as cross-validation gives it: ``count``, mean ``predicted`` and
-    the share that was there, ``observed``. ``fitted_on``: how many phrases. ``signals``: their names.
+    ``signals``: their names. ``fitted_on``: how many phrases. ``reliability`` and ``points``, as cross-validation gives
+    them: see :func:`reliability` and :func:`operating_points`.
     """
 
     signals: tuple[str, ...]
@@ -37,6 +34,7 @@ class PresenceRule:
     bias: float
     fitted_on: int
     reliability: tuple[dict[str, float], ...]
+    points: tuple[dict[str, float], ...]
 
     @classmethod
     def fit(cls, signals: Array, there: NDArray[np.bool_], names: Sequence[str] = SIGNALS) -> PresenceRule:
@@ -61,33 +59,13 @@ class PresenceRule:
             bias=bias,
             fitted_on=len(there),
             reliability=tuple(reliability(held_out, there)),
+            points=tuple(operating_points(held_out, there)),
         )
 
     def __call__(self, signals: Array) -> Array:
         """(N,) probabilities of (N, S)."""
         mean, spread, weights = (np.array(values) for values in (self.mean, self.spread, self.weights))
         return probabilities(signals, mean, spread, weights, self.bias)
-
-    def save(self, path: Path) -> None:
-        path.write_text(to_json(asdict(self), indent=1) + '\n')
-
-    @classmethod
-    def load(cls, path: Path) -> PresenceRule:
-        """
-        Raises:
-            UserError: the file is none of :meth:`save`, or of other signals.
-        """
-        try:
-            content = json.loads(path.read_text())
-            fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in content.items()}
-            made = cls(**fields)
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f'{path} is no presence rule ({error}): delete it, and it is fitted anew') from error
-        if made.signals != SIGNALS:
-            raise UserError(
-                f'{path} weighs other signals ({", ".join(made.signals)}): delete it, and it is fitted anew'
-            )
-        return made
 
 
 def solve(signals: Array, there: NDArray[np.bool_]) -> tuple[Array, Array, Array, float]:
@@ -112,21 +90,3 @@ def probabilities(signals: Array, mean: Array, spread: Array, weights: Array, bi
 
 def sigmoid(values: Array) -> Array:
     return 1 / (1 + np.exp(-np.clip(values, -30, 30)))
-
-
-def reliability(probability: Array, there: NDArray[np.bool_]) -> list[dict[str, float]]:
-    """The bins that hold something, see :class:`PresenceRule`."""
-    places = np.minimum((probability * BINS).astype(int), BINS - 1)
-    bins = []
-    for place in range(BINS):
-        inside = places == place
-        if inside.any():
-            means = dict(predicted=float(probability[inside].mean()), observed=float(there[inside].mean()))
-            bins.append(dict(count=float(inside.sum()), **means))
-    return bins
-
-
-def calibration_error(probability: Array, there: NDArray[np.bool_]) -> float:
-    """Expected calibration error over ten bins."""
-    bins = reliability(probability, there)
-    return sum(one['count'] * abs(one['predicted'] - one['observed']) for one in bins) / max(len(there), 1)

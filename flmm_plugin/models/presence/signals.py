@@ -5,8 +5,6 @@ Shape shorthand: P phrases, T phrase tokens, D hidden width, V words of the voca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,40 +12,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flmm_plugin.models.groundings import Grounding, image_attention
-from flmm_plugin.structures import LMMInputs, LMMOutputs, Segment
+from flmm_plugin.structures import LMMInputs, LMMOutputs
 
-#: All but the first come with grounding; the first takes a pass of its own over the image and a question.
-SIGNALS = ('asked', 'said', 'attention', 'focus', 'score', 'inside', 'area')
-YES, NO = ('yes', 'Yes', ' yes', ' Yes'), ('no', 'No', ' no', ' No')
+#: What comes with grounding.
+FREE = ('said', 'attention', 'focus', 'score', 'inside', 'area')
+#: ``asked`` takes a question of its own.
+SIGNALS = ('asked', *FREE)
 EPS = 1e-4
 
 
 @torch.no_grad()
 def presence_signals(
-    model: Any, images: Sequence[Tensor], phrases: Sequence[str], prompt: str, question: str, ask: bool = True
+    lmm: Any, inputs: LMMInputs, outputs: LMMOutputs, grounding: Grounding, asked: Tensor | None = None
 ) -> Tensor:
-    """(P, S) fp32 signals, on the CPU, of one phrase an image.
+    """(P, S) fp32 signals of an image's phrases, on the CPU.
 
-    Args:
-        model: an :class:`FLMM`.
-        images: uint8 (3, H, W).
-        prompt: what the phrase is read as the answer to.
-        question: how to ask for it, with ``{phrase}`` in it.
-        ask: without it ``asked`` is 0 and its pass is saved.
-    """
-    inputs = [model.lmm.prepare(image, prompt, [Segment(p, 0)]) for image, p in zip(images, phrases, strict=True)]
-    outputs = model.lmm(inputs)
-    groundings = model.ground_batch(images, inputs, outputs)
-    free = torch.cat([free_signals(model.lmm, *about) for about in zip(inputs, outputs, groundings, strict=True)])
-    asked = torch.zeros(len(images))
-    if ask:
-        asked = yes_margins(model.lmm, images, [question.format(phrase=phrase) for phrase in phrases])
-    return torch.cat([asked[:, None], free], dim=1)
-
-
-def free_signals(lmm: Any, inputs: LMMInputs, outputs: LMMOutputs, grounding: Grounding) -> Tensor:
-    """(P, S - 1) of an image's phrases, from what grounding computes anyway.
-
+    - asked: see :func:`yes_margins`; 0 where nobody asked.
     - said: by how many nats the LMM prefers each of the phrase's words, given those before, to its own best other word;
       the mean over all words but the first.
     - attention: the share of the phrase's attention that goes to the image.
@@ -67,42 +47,24 @@ def free_signals(lmm: Any, inputs: LMMInputs, outputs: LMMOutputs, grounding: Gr
     score = inside if grounding.scores is None else grounding.scores.float()
     area = (mask.float().mean((1, 2)) + EPS).log()
     attention = image_attention(outputs.attention_maps, inputs.grids)
-    columns = [word_margins(lmm, inputs, outputs), attention, focus, score, inside, area]
+    asked = torch.zeros(len(mask)) if asked is None else asked
+    columns = [asked, word_margins(lmm, inputs, outputs), attention, focus, score, inside, area]
     return torch.stack([column.float().cpu() for column in columns], dim=1)
 
 
 def word_margins(lmm: Any, inputs: LMMInputs, outputs: LMMOutputs) -> Tensor:
-    """(P,) see ``said`` of :func:`free_signals`; 0 for phrases of one token."""
+    """(P,) see ``said`` of :func:`presence_signals`; 0 for phrases of one token."""
     logits = next_word_logits(lmm, outputs.hidden_states[-1]).cpu()
-    tokens, owners = inputs.input_ids[inputs.phrase_rows], outputs.phrase_ids
-    follows = owners[1:] == owners[:-1]  # the next token is of the same phrase
+    rows, owners = inputs.phrase_rows, outputs.phrase_ids
+    tokens = inputs.input_ids[rows]
+    # The next token is of the same phrase, and follows at once: a phrase may be named twice.
+    follows = (owners[1:] == owners[:-1]) & (rows[1:] == rows[:-1] + 1)
     own = logits[:-1].gather(1, tokens[1:, None])[:, 0]
     other = logits[:-1].scatter(1, tokens[1:, None], -torch.inf).amax(dim=1)
     margins = [(own - other)[follows & (owners[1:] == phrase)] for phrase in range(outputs.num_phrases)]
     return torch.stack([values.mean() if len(values) else torch.zeros(()) for values in margins])
 
 
-def yes_margins(lmm: Any, images: Sequence[Tensor], questions: Sequence[str]) -> Tensor:
-    """(P,) log odds of an answer that begins with "yes" against one that begins with "no", on the CPU."""
-    inputs = []
-    for image, question in zip(images, questions, strict=True):
-        sample = lmm.prepare(image, question)
-        last = torch.full_like(sample.phrase_ids, -1)
-        last[-1] = 0  # the hidden state before the answer
-        inputs.append(replace(sample, phrase_ids=last))
-    states = torch.stack([outputs.hidden_states[-1, -1] for outputs in lmm.read_batch(inputs)])
-    logits = next_word_logits(lmm, states).cpu()
-    yes, no = answer_ids(lmm.processor.tokenizer)
-    return logits[:, yes].logsumexp(1) - logits[:, no].logsumexp(1)
-
-
 def next_word_logits(lmm: Any, states: Tensor) -> Tensor:
     """(T, V) fp32 of hidden states (T, D) after the final norm."""
     return lmm.model.get_output_embeddings()(states).float()
-
-
-def answer_ids(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """First tokens of "yes" and of "no", however they are written; none of them begins both."""
-    first = [{tokenizer(word, add_special_tokens=False)['input_ids'][0] for word in words} for words in (YES, NO)]
-    unknown = {tokenizer.unk_token_id}
-    return sorted(first[0] - first[1] - unknown), sorted(first[1] - first[0] - unknown)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from huggingface_hub import ModelCard, ModelHubMixin
 from mmengine.model import BaseModel
 
+from flmm_plugin.models.presence.rules import PresenceRules
 from flmm_plugin.models.weights.checkpoints import read_tensors
 from flmm_plugin.models.weights.hub_folder import HubFolder, HubFolderError, write_folder
 from flmm_plugin.models.weights.model_card import TrainedModel, write_card
@@ -23,9 +24,18 @@ class HubModel(ModelHubMixin, BaseModel):
     """A model of MMEngine whose constructor takes configs of its parts, ``lmm`` among them, with the Hub's methods.
 
     huggingface_hub keeps the arguments of the constructor, and uploads what :meth:`save_pretrained` writes.
+
+    ``presence``: the rules by which it tells whether things are there; ``ask_presence``: whether it asks the LMM, too.
     """
 
     lmm: Any
+    presence: PresenceRules | None = None
+    ask_presence = False
+
+    @property
+    def presence_question(self) -> str | None:
+        """How the LMM is asked for a phrase, with ``{phrase}`` in it; None where it is not."""
+        return self.presence.question if self.presence is not None and self.ask_presence else None
 
     def save_pretrained(
         self,
@@ -37,7 +47,8 @@ class HubModel(ModelHubMixin, BaseModel):
         model_card_kwargs: dict[str, Any] | None = None,
         **push_to_hub_kwargs: Any,
     ) -> str | None:
-        """Write ``model.safetensors`` (what is trained), ``config.json`` and the model card into a folder.
+        """Write ``model.safetensors`` (what is trained), ``config.json``, the model card and the presence rules, where
+        there are any, into a folder.
 
         Args:
             save_directory: made if it does not exist.
@@ -47,7 +58,13 @@ class HubModel(ModelHubMixin, BaseModel):
         """
         card = self.generate_model_card(**(model_card_kwargs or {}))
         write_folder(
-            save_directory, self.state_dict(), self.portable_config(), self.trained_on(), str(card), **(config or {})
+            save_directory,
+            self.state_dict(),
+            self.portable_config(),
+            self.trained_on(),
+            str(card),
+            self.presence,
+            **(config or {}),
         )
         if not push_to_hub:
             return None
@@ -84,6 +101,7 @@ class HubModel(ModelHubMixin, BaseModel):
             raise HubFolderError(f'{folder.path} holds a {type(model).__name__}, not a {cls.__name__}')
         model.load_state_dict(read_tensors(folder.weights))
         check_fingerprint(model, folder.content['trained_on'].get('fingerprint', ''))
+        model.presence = PresenceRules.beside(folder.weights)
         return model.eval()
 
     def portable_config(self) -> dict[str, Any]:

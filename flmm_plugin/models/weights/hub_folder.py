@@ -1,7 +1,8 @@
 """A trained model as a folder, the form in which the Hub keeps models: what is in it, and what is refused.
 
 ``model.safetensors`` holds what is trained, ``config.json`` the model's config and the LMM that it was trained on,
-``README.md`` is the model card. Nothing in it is run: weights are plain tensors, types are names that are registered.
+``README.md`` is the model card, ``model.presence.json`` has the presence rules, where there are any. Nothing in it is
+run: weights are plain tensors, types are names that are registered.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import flmm_plugin
 from flmm_plugin.assets import resolve
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.capture.heads import read_heads
+from flmm_plugin.models.presence.rules import PresenceRules, presence_path
 from flmm_plugin.models.weights.checkpoints import write_tensors
 from flmm_plugin.plain_json import to_json
 from flmm_plugin.registry import MODELS
@@ -28,6 +30,7 @@ from flmm_plugin.registry import MODELS
 #: Raised when a folder says what earlier releases cannot read.
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
+PRESENCE = presence_path(WEIGHTS).name
 PICKLES = ('.bin', '.pth', '.pt', '.ckpt', '.pkl', '.pickle')
 #: What a config says of the machine it was used on.
 LOCAL = ('map_folder', 'exact_maps', 'feature_folder', 'exact_features', 'device_map', 'cache_size')
@@ -96,15 +99,17 @@ def write_folder(
     model: Mapping[str, Any],
     trained_on: Mapping[str, str],
     card: str,
+    presence: PresenceRules | None = None,
     **settings: Any,
 ) -> None:
-    """Write the three files.
+    """Write the files; presence rules of another model that lie there go.
 
     Args:
         tensors: what is trained, by name.
         model: the model's config; what only concerns this machine is left out.
         trained_on: of the LMM: ``name``, ``fingerprint``, ``revision``, as far as they are known.
         card: the text of the model card.
+        presence: the model's presence rules.
         settings: what else the inferencer takes from a config, for example ``png_prompt``.
     """
     path = Path(path)
@@ -119,6 +124,9 @@ def write_folder(
     write_tensors(tensors, path / WEIGHTS, meta=dict(lmm_fingerprint=trained_on.get('fingerprint', '')))
     (path / CONFIG).write_text(to_json(content, indent=2, ensure_ascii=False) + '\n')
     (path / CARD).write_text(card)
+    (path / PRESENCE).unlink(missing_ok=True)
+    if presence is not None:
+        presence.save(path / PRESENCE)
 
 
 def portable(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,8 +145,8 @@ def portable(model: Mapping[str, Any]) -> dict[str, Any]:
 
 def _download(name: str, options: Mapping[str, Any]) -> Path:
     try:
-        # The three files alone: whatever else lies there is of no use and may be large.
-        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, CARD], **options))
+        # These files alone: whatever else lies there is of no use and may be large.
+        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, CARD, PRESENCE], **options))
     except HFValidationError as error:
         raise HubFolderError(f'there is no folder {name}, and that is no name of the Hub either') from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

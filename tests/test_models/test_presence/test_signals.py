@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from flmm_plugin.models.presence import SIGNALS, presence_signals
-from flmm_plugin.models.presence.signals import answer_ids
+from flmm_plugin.models.presence import SIGNALS
+from flmm_plugin.models.presence.estimates import lone_signals
+from flmm_plugin.models.presence.questions import answer_ids
 from flmm_plugin.registry import MODELS
 from tests.tiny_checkpoint import draw_scene
 from tests.tiny_flmm import tiny_flmm
@@ -30,7 +31,7 @@ def images() -> list[torch.Tensor]:
 
 
 def test_signals(model: torch.nn.Module, images: list[torch.Tensor]) -> None:
-    found = presence_signals(model, images, PHRASES, PROMPT, QUESTION)
+    found = lone_signals(model, images, PHRASES, PROMPT, QUESTION)
     assert found.shape == (2, len(SIGNALS)) and found.isfinite().all()
     lmm, tokenizer = model.lmm, model.lmm.processor.tokenizer
     yes, no = answer_ids(tokenizer)
@@ -56,8 +57,8 @@ def test_signals(model: torch.nn.Module, images: list[torch.Tensor]) -> None:
 
 
 def test_no_question_no_pass(model: torch.nn.Module, images: list[torch.Tensor]) -> None:
-    whole = presence_signals(model, images, PHRASES, PROMPT, QUESTION)
-    free = presence_signals(model, images, PHRASES, PROMPT, QUESTION, ask=False)
+    whole = lone_signals(model, images, PHRASES, PROMPT, QUESTION)
+    free = lone_signals(model, images, PHRASES, PROMPT, None)
     assert (free[:, 0] == 0).all() and torch.equal(free[:, 1:], whole[:, 1:])
 
 
