@@ -36,10 +36,10 @@ class GRESMetric(GroundingMetric):
     default_prefix = 'gres'
 
     def __init__(self, min_pixels: int = 50, *, min_presence: float | None = None, **kwargs: Any) -> None:
+        if min_presence is not None:
+            self.default_prefix = 'gres_presence'
         super().__init__(**kwargs)
         self.min_pixels, self.min_presence = min_pixels, min_presence
-        if min_presence is not None and kwargs.get('prefix') is None:
-            self.prefix = f'{self.prefix}_presence'
 
     def accepts(self, protocol: str) -> bool:
         return protocol.startswith('generalized/')
