@@ -61,7 +61,7 @@ def measure_answer(subject: Subject, length: int, phrases: int, repeats: int) ->
     coarse = mask_head(maps)
     outputs = lmm.forward_cached(said, past, length)
     scores = refiner(image, coarse, text)[1]  # the image's features are kept from here on
-    asking = with_questions(question, phrases)
+    asking = with_questions(lmm, question, phrases)
     looked = lmm.read(asking.first(asking.trunk_length))
     seconds = interleaved(
         {
@@ -111,9 +111,9 @@ def with_answer(question: LMMInputs, answer: torch.Tensor, phrases: int) -> LMMI
     )
 
 
-def with_questions(question: LMMInputs, phrases: int) -> LMMInputs:
+def with_questions(lmm: FrozenLMM, question: LMMInputs, phrases: int) -> LMMInputs:
     """Questions of 12 tokens about the picture of another one, as branches; the last token of each is read."""
-    trunk = question.first(int(question.finest_grid.columns.max()) + 1)
+    trunk = question.first(int((question.input_ids == lmm.image_token_id).nonzero().max()) + 1)
     branches = torch.arange(phrases).repeat_interleave(QUESTION_TOKENS)
     last = (torch.arange(len(branches)) + 1) % QUESTION_TOKENS == 0
     return replace(

@@ -51,8 +51,9 @@ def test_answer_has_the_phrases_asked_for() -> None:
 
 
 def test_questions_follow_the_picture() -> None:
-    question = make_inputs(RandomLlava(PRESETS['tiny'], grid_for(120, 1)), 120, 1)
-    asking = with_questions(question, 3)
+    lmm = RandomLlava(PRESETS['tiny'], grid_for(120, 1))
+    question = make_inputs(lmm, 120, 1)
+    asking = with_questions(lmm, question, 3)
     assert asking.trunk_length == int(question.finest_grid.columns.max()) + 1
     rows = asking.phrase_rows - asking.trunk_length
     assert rows.tolist() == [QUESTION_TOKENS - 1, 2 * QUESTION_TOKENS - 1, 3 * QUESTION_TOKENS - 1]
