@@ -7,7 +7,7 @@ its phrases attend to. The image passes through the LMM once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 

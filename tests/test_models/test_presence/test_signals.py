@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from flmm_plugin.models.presence import SIGNALS
+from flmm_plugin.models.presence import SIGNALS, PresenceRules
 from flmm_plugin.models.presence.estimates import lone_signals
 from flmm_plugin.models.presence.questions import answer_ids
 from flmm_plugin.registry import MODELS
 from tests.tiny_checkpoint import draw_scene
-from tests.tiny_flmm import tiny_flmm
+from tests.tiny_flmm import four_samples, tiny_flmm
 
 SHIPPED = 'flmm_plugin::tiny_llava'
 PROMPT, QUESTION = 'Describe the image.', 'Is there {phrase}?'
@@ -65,3 +66,20 @@ def test_no_question_no_pass(model: torch.nn.Module, images: list[torch.Tensor])
 def test_yes_and_no_begin_differently(model: torch.nn.Module, tmp_path: Path) -> None:
     yes, no = answer_ids(model.lmm.processor.tokenizer)
     assert yes and no and not set(yes) & set(no)
+
+
+def test_predictions_have_a_presence_with_a_rule(model: torch.nn.Module) -> None:
+    images, samples = four_samples()
+    rng = np.random.default_rng(0)
+    signals = rng.normal(size=(100, len(SIGNALS)))
+    model.presence = PresenceRules.fit(signals, signals.sum(1) > 0, PROMPT, QUESTION)
+    try:
+        free = [sample.pred_instances.presence for sample in model.predict(images, samples)]
+        model.ask_presence = True
+        asked = [sample.pred_instances.presence for sample in model.predict(images, samples)]
+    finally:
+        model.presence, model.ask_presence = None, False
+    for one, other, sample in zip(free, asked, samples, strict=True):
+        assert one.shape == other.shape == (len(sample.gt_instances.phrases),) and not torch.equal(one, other)
+        assert ((0 <= one) & (one <= 1)).all()
+    assert 'presence' not in model.predict(images[:1], four_samples()[1][:1])[0].pred_instances
