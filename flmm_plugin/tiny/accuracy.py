@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import ProcessorMixin
 
-from flmm_plugin.datasets.scenes import language
+from flmm_plugin.datasets.scenes import Scene, language, render
+from flmm_plugin.datasets.scenes.existence import WAYS, existence_questions
 from flmm_plugin.datasets.scenes.world import COLORS, SHAPES, SIZES, STUFF
+from flmm_plugin.evaluation.pope_metric import POPEMetric
 from flmm_plugin.tiny.conversations import HELD_OUT, Conversations, answer_logits
 from flmm_plugin.tiny.family import TinyFamily
 
@@ -53,6 +56,43 @@ def measure_accuracy(
                     for name, members in WORDS.items():
                         words[name] += [hit for hit, word in zip(hits, said, strict=True) if word in members]
     return {'words': _means(words), 'answers': _means(dict(sorted(answers.items())))}
+
+
+@torch.no_grad()
+def measure_existence(
+    family: TinyFamily, model: Any, processor: ProcessorMixin, seed: int, num: int
+) -> dict[str, float]:
+    """POPE over ``num`` held-out scenes, each asked in all its ways: figures of :class:`POPEMetric`.
+
+    What is read of an answer is its first word, the most probable one.
+    """
+    data = Conversations(family, processor, seed, batch=BATCH)
+    scenes = [data.scene(HELD_OUT + index)[0] for index in range(num)]
+    asked, metric = _asked(scenes, seed), POPEMetric()
+    for start in range(0, num, BATCH):
+        here = slice(start, start + BATCH)
+        samples = [
+            {'picture': render(scene)[0], 'blocks': [data.block(line['text'], '') for _, line in own]}
+            for scene, own in zip(scenes[here], asked[here], strict=True)
+        ]
+        batch = data.share_image(samples)
+        logits = answer_logits(family, model, batch)[batch['labels'] >= 0]  # where answers begin, in the order of lines
+        said = processor.tokenizer.convert_ids_to_tokens(logits.argmax(-1).tolist())
+        lines = [pair for own in asked[here] for pair in own]
+        for answer, (way, line) in zip(said, lines, strict=True):
+            about = dict(dataset_name=way, img_id=line['image'], label=line['label'] == 'yes')
+            metric.process(None, [dict(protocol='yes_no', answer=answer or '', **about)])
+    return metric.evaluate(len(metric.results))
+
+
+def _asked(scenes: Sequence[Scene], seed: int) -> list[list[tuple[str, dict[str, Any]]]]:
+    """What each scene is asked, (way, line of a POPE file) each."""
+    shown = [(str(index), [(thing.color, thing.shape) for thing in scene.things]) for index, scene in enumerate(scenes)]
+    asked: list[list[tuple[str, dict[str, Any]]]] = [[] for _ in scenes]
+    for way in WAYS:
+        for line in existence_questions(shown, way, seed):
+            asked[int(line['image'])].append((way, line))
+    return asked
 
 
 def _means(hits: dict[str, list[bool]]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """What the tiny LMMs are trained on: pictures of scenes and what is said of them. No mask, no position.
 
-Shape shorthand: B pictures, N tokens of the longest text, V words of the vocabulary.
+Shape shorthand: B pictures, N tokens of the longest text, D hidden width, V words of the vocabulary.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 from transformers import ProcessorMixin
 
-from flmm_plugin.datasets.scenes import language, render, sample_scene
+from flmm_plugin.datasets.scenes import Scene, language, render, sample_scene
 from flmm_plugin.datasets.scenes.questions import questions
 from flmm_plugin.tiny.family import TinyFamily
 
@@ -82,17 +82,24 @@ class Conversations(IterableDataset):
     def ids(self, text: str) -> list[int]:
         return self.processor.tokenizer(text, add_special_tokens=False)['input_ids']
 
-    def sample(self, index: int) -> dict[str, Any]:
+    def block(self, question: str, answer: str) -> tuple[list[int], list[int]]:
+        """Token ids of a question, up to where its answer begins, and of the answer."""
+        return self.ids(question + self.frame.tail), [*self.ids(answer), self.processor.tokenizer.eos_token_id]
+
+    def scene(self, index: int) -> tuple[Scene, np.random.Generator]:
+        """Scene ``index``, and what goes on to draw what is said of it."""
         rng = np.random.default_rng([self.seed, index])
-        scene = sample_scene(rng, self.family.small, 1) if self.small else sample_scene(rng, self._canvas(index))
+        return sample_scene(rng, self.family.small, 1) if self.small else sample_scene(rng, self._canvas(index)), rng
+
+    def sample(self, index: int) -> dict[str, Any]:
+        scene, rng = self.scene(index)
         picture = render(scene)[0]
         caption = ' '.join(span.text for span in language.narrative(scene))
         if self.words_only:
             return {'picture': picture, 'words': self.ids(caption)}
         asked = [('caption', language.DESCRIBE, caption), ('list', language.LIST, language.listing(scene, rng))]
         asked += questions(scene, rng, QUESTIONS)
-        end = self.processor.tokenizer.eos_token_id
-        blocks = [(self.ids(q + self.frame.tail), [*self.ids(a), end]) for _, q, a in asked]
+        blocks = [self.block(question, answer) for _, question, answer in asked]
         return {'picture': picture, 'blocks': blocks, 'kinds': [kind for kind, _, _ in asked]}
 
     def _canvas(self, index: int) -> tuple[int, int]:
@@ -141,6 +148,11 @@ class Conversations(IterableDataset):
 
 def answer_logits(family: TinyFamily, model: Any, batch: dict[str, Any]) -> Tensor:
     """Next-word logits of all text tokens, (B, N, V)."""
+    return model.lm_head(answer_states(family, model, batch))
+
+
+def answer_states(family: TinyFamily, model: Any, batch: dict[str, Any]) -> Tensor:
+    """The language model's last hidden states of all text tokens, (B, N, D)."""
     prefix, ids, places = batch['prefix'], batch['ids'], batch['places']
     image = family.image_tokens(model, batch['pixels'])
     (shown,) = (prefix == model.config.image_token_id).nonzero(as_tuple=True)
@@ -156,7 +168,7 @@ def answer_logits(family: TinyFamily, model: Any, batch: dict[str, Any]) -> Tens
         position_ids=torch.cat([rows, (start + places).expand(*first.shape[:-1], -1, -1)], -1),
         use_cache=False,
     ).last_hidden_state
-    return model.lm_head(hidden[:, len(prefix) :])
+    return hidden[:, len(prefix) :]
 
 
 def _shared_mask(block: Tensor, prefix: int) -> Tensor:
