@@ -139,7 +139,7 @@ def prepare_worker() -> None:
 
 def main() -> None:
     from flmm_plugin.datasets.scenes import write_scenes
-    from flmm_plugin.tiny.report import plot_ablation, write_table
+    from flmm_plugin.tiny.ablation_report import plot_ablation, write_table
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/ablation'))

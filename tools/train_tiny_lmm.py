@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from transformers import AutoConfig, AutoProcessor
 
 from flmm_plugin.tiny.accuracy import measure_accuracy
-from flmm_plugin.tiny.conversations import HELD_OUT, Conversations, answer_logits
+from flmm_plugin.tiny.conversations import HELD_OUT, Conversations, answer_logits, answer_loss
 from flmm_plugin.tiny.families import FAMILIES
 from flmm_plugin.tiny.family import TinyFamily
 from flmm_plugin.tiny.fitting import fit
@@ -81,10 +81,7 @@ class Recipe:
 
     def train_language(self, evaluate: Callable[[], str]) -> None:
         def loss(batch: dict[str, Any]) -> Tensor:
-            logits, labels = answer_logits(self.family, self.model, batch), batch['labels']
-            each = F.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction='none')
-            weights = batch['weights'] * (labels >= 0)
-            return (each * weights).sum() / weights.sum()
+            return answer_loss(answer_logits(self.family, self.model, batch), batch)
 
         talk = self.batches(self.args.seed + (6 if self.args.init else 3), self.args.batches[2], 'share_image')
         self.fit(2, 'language', loss, talk, self.model.named_parameters(), evaluate=evaluate)

@@ -73,6 +73,7 @@ def measure_existence(
         here = slice(start, start + BATCH)
         samples = [
             {'picture': render(scene)[0], 'blocks': [data.block(line['text'], '') for _, line in own]}
+            | {'kinds': ['exists'] * len(own)}
             for scene, own in zip(scenes[here], asked[here], strict=True)
         ]
         batch = data.share_image(samples)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 from transformers import ProcessorMixin
@@ -149,6 +150,13 @@ class Conversations(IterableDataset):
 def answer_logits(family: TinyFamily, model: Any, batch: dict[str, Any]) -> Tensor:
     """Next-word logits of all text tokens, (B, N, V)."""
     return model.lm_head(answer_states(family, model, batch))
+
+
+def answer_loss(logits: Tensor, batch: dict[str, Any]) -> Tensor:
+    """Weighed cross-entropy of the answers' words under next-word ``logits`` (B, N, V)."""
+    each = F.cross_entropy(logits.transpose(1, 2), batch['labels'], ignore_index=-100, reduction='none')
+    weights = batch['weights'] * (batch['labels'] >= 0)
+    return (each * weights).sum() / weights.sum()
 
 
 def answer_states(family: TinyFamily, model: Any, batch: dict[str, Any]) -> Tensor:

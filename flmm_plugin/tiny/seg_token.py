@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor, nn
@@ -23,7 +22,7 @@ from flmm_plugin.models.flmm import OnCPU
 from flmm_plugin.models.groundings import phrase_texts
 from flmm_plugin.models.losses import MaskLosses, average_over_phrases
 from flmm_plugin.registry import MODELS
-from flmm_plugin.tiny.conversations import Conversations, answer_states
+from flmm_plugin.tiny.conversations import Conversations, answer_logits, answer_loss, answer_states
 from flmm_plugin.tiny.families import FAMILIES
 
 SEG = '[SEG]'
@@ -87,7 +86,7 @@ class SegTokenLMM(BaseModel):
             self.losses(logits, masks) for (logits, _), masks in zip(self.segment(images, prompts), truth, strict=True)
         ]
         losses = average_over_phrases(terms, [len(own) for own in prompts])
-        losses['loss_words'] = self.word_loss(states, batch)
+        losses['loss_words'] = answer_loss(self.lmm.lm_head(states), batch)
         if self.conversations:
             losses['loss_talk'] = self.talk_loss()
         return losses
@@ -106,7 +105,8 @@ class SegTokenLMM(BaseModel):
         for image, sample in zip(images, data_samples, strict=True):
             phrases = phrase_texts(sample, 1 + max(segment.phrase for segment in sample.segments)) or []
             blocks = [self.texts.block(ASK.format(phrase), ANSWER.format(phrase)) for phrase in phrases]
-            asked.append({'picture': image.permute(1, 2, 0).numpy(), 'blocks': blocks})
+            picture = image.permute(1, 2, 0).numpy()
+            asked.append({'picture': picture, 'blocks': blocks, 'kinds': ['segment'] * len(blocks)})
         batch = self.texts.share_image(asked)
         states = answer_states(self.family, self.lmm, batch)
         marks = self.seg_proj(states[batch['ids'] == self.seg_id])  # row by row: phrases in their order
@@ -118,14 +118,9 @@ class SegTokenLMM(BaseModel):
         unused = [own[0].new_zeros(len(own), 1, 1) for own in prompts]  # the place of a mask head's logits
         return self.sam.refine(images, self.sam.encode_images(images), unused, prompts)
 
-    def word_loss(self, states: Tensor, batch: dict[str, Any]) -> Tensor:
-        """Cross-entropy of the answers' next words."""
-        logits = self.lmm.lm_head(states)
-        return F.cross_entropy(logits.flatten(0, 1), batch['labels'].flatten(), ignore_index=-100)
-
     def talk_loss(self) -> Tensor:
-        """The same on the next scenes of ordinary conversation."""
+        """Cross-entropy of the answers in the next scenes of ordinary conversation."""
         scenes = range(self.read_along, self.read_along + self.conversations)
         self.read_along += self.conversations
         batch = self.texts.share_image([self.texts.sample(index) for index in scenes])
-        return self.word_loss(answer_states(self.family, self.lmm, batch), batch)
+        return answer_loss(answer_logits(self.family, self.lmm, batch), batch)

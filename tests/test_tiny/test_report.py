@@ -1,8 +1,10 @@
-"""The ablation's table and plot."""
+"""Tables and plots for the docs."""
 
 import pytest
 
-from flmm_plugin.tiny.report import BEGIN, END, plot_ablation, write_table
+from flmm_plugin.tiny.ablation_report import plot_ablation, write_table
+
+BEGIN, END = '<!-- ablation: begin -->', '<!-- ablation: end -->'
 
 RESULTS = {
     'trained': {
