@@ -5,7 +5,7 @@ PYTHON ?= python3
 ARGS ?=
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup env test demo ablation lint format doctor clean
+.PHONY: help setup env test demo ablation conversation lint format doctor clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -25,6 +25,9 @@ demo: env ## scenes, a short training, metrics, pictures: 7 minutes on 2 slow co
 
 ablation: env ## fill the tables of docs/tiny.md: every part of the method and the controls, 3 seeds
 	@$(RUN) tools/ablation.py $(ARGS)
+
+conversation: env ## what pointing costs conversation: frozen, or trained to point; tables of docs/tiny.md, 3 seeds
+	@$(RUN) tools/conversation.py $(ARGS)
 
 lint: env ## ruff and mypy, as the pre-commit hooks run them
 	@$(RUN) -m ruff check .

@@ -70,7 +70,9 @@ def plot_tradeoff(results: Results, path: Path) -> None:
                 label=model,
             )
             for steps, x, y in zip(found, masks, said, strict=True):
-                axes.annotate(f'{steps:,}', (mean(x), mean(y)), (4, 4), textcoords='offset points', color=line.get_color())
+                axes.annotate(
+                    f'{steps:,}', (mean(x), mean(y)), (4, 4), textcoords='offset points', color=line.get_color()
+                )
         axes.set_xlabel('mean IoU of expressions, held out')
         axes.set_ylabel(f'{title}, held out')
         axes.set_ylim(0, 1.02)

@@ -101,16 +101,16 @@ class SegTokenLMM(BaseModel):
 
     def read(self, images: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> Reading:
         """The batch of :meth:`Conversations.share_image`, hidden states (B, N, D), each phrase's prompt (1, width)."""
-        asked = []
+        asked, counts = [], []
         for image, sample in zip(images, data_samples, strict=True):
             phrases = phrase_texts(sample, 1 + max(segment.phrase for segment in sample.segments)) or []
             blocks = [self.texts.block(ASK.format(phrase), ANSWER.format(phrase)) for phrase in phrases]
+            counts.append(len(phrases))
             picture = image.permute(1, 2, 0).numpy()
             asked.append({'picture': picture, 'blocks': blocks, 'kinds': ['segment'] * len(blocks)})
         batch = self.texts.share_image(asked)
         states = answer_states(self.family, self.lmm, batch)
         marks = self.seg_proj(states[batch['ids'] == self.seg_id])  # row by row: phrases in their order
-        counts = [len(one['blocks']) for one in asked]
         return batch, states, [list(own.split(1)) for own in marks.split(counts)]
 
     def segment(self, images: Sequence[Tensor], prompts: Sequence[Sequence[Tensor]]) -> list[tuple[Tensor, Tensor]]:

@@ -3,6 +3,7 @@
 import pytest
 
 from flmm_plugin.tiny.ablation_report import plot_ablation, write_table
+from flmm_plugin.tiny.conversation_report import plot_tradeoff, write_tables
 
 BEGIN, END = '<!-- ablation: begin -->', '<!-- ablation: end -->'
 
@@ -37,4 +38,25 @@ def test_page_without_marks_is_named(tmp_path):
 
 def test_plot_is_written(tmp_path):
     plot_ablation(RESULTS, tmp_path / 'images/plot.png')
+    assert (tmp_path / 'images/plot.png').stat().st_size > 1000
+
+
+def test_comparison_has_a_row_for_each_model_and_length_and_leaves_gaps(tmp_path):
+    page = tmp_path / 'page.md'
+    page.write_text('before\n<!-- conversation: begin -->\nold\n<!-- conversation: end -->\nafter\n')
+    said = {'words/all': [0.9], 'questions': [0.8], 'pope': [0.7], 'answers/exists: yes': [0.6]}
+    tuned = {name: [values[0] - 0.2, values[0] - 0.3] for name, values in said.items()}
+    results = {
+        ('bare LMM', 0): said,
+        ('ours', 300): {'expressions': [0.5, 0.7], 'things': [0.8, 0.8], **said},
+        ('[SEG]', 300): {'expressions': [0.4, 0.4], 'things': [0.6, 0.6], **tuned},
+        ('[SEG]', 1000): {'expressions': [0.6, 0.6], 'things': [0.7, 0.7], **tuned},
+    }
+    write_tables(results, page)
+    rows = [line for line in page.read_text().splitlines() if line.startswith('|')]
+    assert rows[2].startswith('| bare LMM |  |  |  | 0.900 ± 0.000 |')
+    assert rows[3].startswith('| ours | 300 | 0.600 ± 0.100 | 0.800 ± 0.000 | 0.900 ± 0.000 |')
+    assert rows[5].startswith('| [SEG] | 1,000 |')
+    assert '| [SEG] | 300 | 0.350 ± 0.050 |' in page.read_text()  # by kind of question
+    plot_tradeoff(results, tmp_path / 'images/plot.png')
     assert (tmp_path / 'images/plot.png').stat().st_size > 1000
