@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import transformers as tf
+from tokenizers.pre_tokenizers import ByteLevel
 
 from tests.auto_families.parts import TEXT, as_class, save, template, tokenizer
-from tests.auto_families.rotary import MROPE_OF_16, TOWER, glm4v, qwen3_processor, qwen_words
+from tests.auto_families.rotary import MROPE_OF_16, QWEN_MARKS, TOWER, glm4v, qwen3_processor, qwen_ids, qwen_words
 from tests.auto_families.tiles import internvl
 from tests.tiny_llava import save_tiny_llava
 from tests.tiny_lmms import SIZES
@@ -27,8 +28,10 @@ def save_qwen3_vl_moe(folder: Path) -> Path:
 
 
 def save_qwen3_5(folder: Path) -> Path:
-    """As Qwen3-VL, with linear attention before a layer of full attention."""
-    words, ids = qwen_words(folder)
+    """As Qwen3-VL, with linear attention before a layer of full attention; its tokenizer class knows bytes alone."""
+    words = tf.Qwen3_5Tokenizer(vocab={byte: i for i, byte in enumerate(ByteLevel.alphabet())})
+    words.add_special_tokens({'additional_special_tokens': list(QWEN_MARKS.values())})
+    ids = qwen_ids(words)
     config = tf.Qwen3_5Config(
         text_config=dict(
             TEXT,
@@ -135,11 +138,11 @@ def save_fast_vlm(folder: Path) -> Path:
     images = tf.CLIPImageProcessor(size={'shortest_edge': 256}, crop_size={'height': 256, 'width': 256})
     config = tf.FastVlmConfig(
         vision_config=tf.TimmWrapperConfig(
-            architecture='fastvit_mci0',
+            architecture='fastvit_mci3',
             do_pooling=True,
             global_pool='avg',
             model_args=dict(
-                inference_mode=True, layers=[1, 1, 1, 1, 1], embed_dims=[8, 8, 16, 16, 32], mlp_ratios=[2, 2, 2, 2, 2]
+                inference_mode=True, layers=[1, 1, 1, 1, 1], embed_dims=[8, 8, 16, 32, 32], mlp_ratios=[2, 2, 2, 2, 2]
             ),
         ),
         text_config=tf.Qwen2Config(**TEXT, vocab_size=len(words)),

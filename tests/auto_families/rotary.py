@@ -13,10 +13,16 @@ from tests.tiny_lmms import SIZES
 
 def qwen_words(folder: Path) -> tuple[tf.PreTrainedTokenizerFast, dict[str, int]]:
     """Qwen's tokenizer class with the words of the tiny LLaVA, and the ids that its configs ask for."""
-    names = ('vision_start', 'vision_end', 'image_pad', 'video_pad')
-    words = as_class(tokenizer(folder, **{name: f'<|{name}|>' for name in names}), 'Qwen2TokenizerFast')
-    start, end, image, video = (words.convert_tokens_to_ids(f'<|{name}|>') for name in names)
-    return words, dict(vision_start_token_id=start, vision_end_token_id=end, image_token_id=image, video_token_id=video)
+    words = as_class(tokenizer(folder, **QWEN_MARKS), 'Qwen2TokenizerFast')
+    return words, qwen_ids(words)
+
+
+QWEN_MARKS = {name: f'<|{name}|>' for name in ('vision_start', 'vision_end', 'image_pad', 'video_pad')}
+
+
+def qwen_ids(words: tf.PreTrainedTokenizerFast) -> dict[str, int]:
+    start, end, image, video = words.convert_tokens_to_ids(list(QWEN_MARKS.values()))
+    return dict(vision_start_token_id=start, vision_end_token_id=end, image_token_id=image, video_token_id=video)
 
 
 QWEN_CHAT = template('<|vision_start|><|image_pad|><|vision_end|>')

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 FULL, SLIDING, CHUNKED = 'full_attention', 'sliding_attention', 'chunked_attention'
+#: The kinds whose weights for single tokens can be captured, and those that have none by design.
+ATTENDING, STATES = (FULL, SLIDING, CHUNKED), ('linear_attention', 'conv', 'mamba', 'moe', 'mlp')
 
 
 def layer_kinds(text_config: Any) -> tuple[str, ...]:
@@ -26,7 +28,7 @@ def layer_kinds(text_config: Any) -> tuple[str, ...]:
 
 def attention_layers(text_config: Any) -> tuple[int, ...]:
     """The layers that attend, and so report; convolutions and linear attention keep no weights for single tokens."""
-    return tuple(i for i, kind in enumerate(layer_kinds(text_config)) if kind in (FULL, SLIDING, CHUNKED))
+    return tuple(i for i, kind in enumerate(layer_kinds(text_config)) if kind in ATTENDING)
 
 
 def attends_everywhere(text_config: Any) -> bool:

@@ -5,7 +5,6 @@ Tiles are joined to the fine grid; a tile that shows the whole picture beside th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,14 +38,11 @@ class Layout:
         )
 
 
-def measure_layout(
-    process: Process, size: tuple[int, int], made: Mapping[str, Tensor], count: int, hints: Any
-) -> Layout:
+def measure_layout(process: Process, size: tuple[int, int], count: int, hints: Any) -> Layout:
     """The layout for pictures of ``size`` (height, width).
 
     Args:
         process: what turns a picture into the model's inputs.
-        made: what it turned one of that size into.
         count: how many image tokens there are.
         hints: the model's config, asked for the patch of the vision tower where rows end with tokens of their own.
 
@@ -55,7 +51,7 @@ def measure_layout(
     """
     shown = measure(process, size)
     if shown.is_flat:
-        tiles = patch_tiles(shown, count, made['pixel_values'].shape[-1])
+        tiles = patch_tiles(shown, count)
     elif getattr(hints, 'image_grid_pinpoints', None) is not None:
         tiles = newline_tiles(shown, count, hints.vision_config.patch_size)
     else:

@@ -27,11 +27,13 @@ Process = Callable[[Image.Image], Mapping[str, Tensor]]
 class Shown:
     """Places in the picture, 0 to 1 from its left and top edge; nan where padding is shown.
 
-    ``x``, ``y``: (T, H, W) for pixels of tiles, or (T, P) for flat patches (P of the largest tile).
+    ``x``, ``y``: (T, H, W) for pixels of tiles, or (T, P) for flat patches (P of the largest tile) of ``values``
+    numbers each.
     """
 
     x: Tensor
     y: Tensor
+    values: int
 
     @property
     def is_flat(self) -> bool:
@@ -47,7 +49,7 @@ def measure(process: Process, size: tuple[int, int]) -> Shown:
     scale[scale.abs() < 1e-6] = torch.nan
     # The mean over the channels, or over all values of a patch; a value that is padding counts for nothing.
     axes = -3 if black.ndim == 4 else -1
-    return Shown(((right - black) / scale).nanmean(axes), ((down - black) / scale).nanmean(axes))
+    return Shown(((right - black) / scale).nanmean(axes), ((down - black) / scale).nanmean(axes), black.shape[-1])
 
 
 def test_pictures(size: tuple[int, int]) -> list[Image.Image]:
@@ -61,14 +63,15 @@ def test_pictures(size: tuple[int, int]) -> list[Image.Image]:
 
 def pixels(made: Mapping[str, Tensor]) -> Tensor:
     """(T, 3, H, W) or (T, P, V) fp64 of the one image, what a mask hides as nan."""
-    if 'pixel_values' not in made:
+    name = next((name for name in made if name.startswith('pixel_values')), None)  # Video-LLaVA's: pixel_values_images
+    if name is None:
         raise LayoutError(f'the processor hands the model {", ".join(made)} and no pixel_values to measure')
-    values = made['pixel_values'].double()
+    values = made[name].double()
     mask = made.get('pixel_attention_mask')
     if values.ndim == 2 or values.ndim == 5:  # flat patches of one image; tiles of a batch of one
         values = values[None] if values.ndim == 2 else values[0]
     if mask is not None and values.ndim == 3 and mask.shape == values.shape[:2]:
         values = values.masked_fill(mask[..., None] == 0, torch.nan)
     if values.ndim not in (3, 4):
-        raise LayoutError(f'pixel_values of shape {tuple(made["pixel_values"].shape)} are neither tiles nor patches')
+        raise LayoutError(f'{name} of shape {tuple(made[name].shape)} are neither tiles nor patches')
     return values

@@ -88,13 +88,13 @@ def fit_line(places: Tensor, length: int) -> tuple[float, float]:
     return start, start + float(slope) * length
 
 
-def patch_tiles(shown: Shown, count: int, values: int) -> list[Tile]:
-    """Tiles of (T, P) flat patches of ``values`` numbers each: as many patches a token everywhere."""
+def patch_tiles(shown: Shown, count: int) -> list[Tile]:
+    """Tiles of (T, P) flat patches: as many patches a token everywhere."""
     valid = ~shown.x.isnan()
     share, rest = divmod(int(valid.sum()), count)
     if rest or not share:
         raise LayoutError(f'{count} image tokens do not share {int(valid.sum())} patches evenly: {NO_PLACE}')
-    side = math.sqrt(values / 3)
+    side = math.sqrt(shown.values / 3)
     tiles, first = [], 0
     for x, y, own in zip(shown.x, shown.y, valid, strict=True):
         if not own.any():

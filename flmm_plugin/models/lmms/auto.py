@@ -134,7 +134,7 @@ class AutoLMM(FrozenLMM):
             made = process(self.processor, self._rendered, Image.new('RGB', size[::-1]))
             count = int((made['input_ids'] == self.image_token_id).sum())
             self._layouts[size] = measure_layout(
-                lambda picture: process(self.processor, self._rendered, picture), size, made, count, self.config
+                lambda picture: process(self.processor, self._rendered, picture), size, count, self.config
             )
         return self._layouts[size]
 
