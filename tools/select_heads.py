@@ -53,8 +53,8 @@ def select(args: argparse.Namespace) -> None:
     if args.criterion == 'masks':
         heads, scores = rank_heads(model, dataset, args.samples)
     else:
-        maps = maps_of_phrases(model, dataset, spread(args.samples, len(dataset)))
-        heads, scores = rank_without_masks(maps, args.criterion, model.lmm.num_grids)
+        samples = maps_of_phrases(model, dataset, spread(args.samples, len(dataset)))
+        heads, scores = rank_without_masks((one.maps for one in samples), args.criterion, model.lmm.num_grids)
     name = 'iou' if args.criterion == 'masks' else 'scores'
     write_heads(
         args.out,

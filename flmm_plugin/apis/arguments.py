@@ -52,6 +52,7 @@ def add_model_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--ask-presence', action='store_true', help='ask the LMM whether each thing is there: a surer presence'
     )
+    parser.add_argument('--instances', action='store_true', help='tell the things of a plural phrase apart')
     parser.add_argument('--max-new-tokens', type=int, default=128, help='longest answer')
 
 
@@ -78,6 +79,7 @@ def load_inferencer(args: Namespace, **options: Any) -> FLMMInferencer:
         min_attention=args.min_attention,
         min_presence=args.min_presence,
         ask_presence=args.ask_presence,
+        instances=args.instances,
     )
     if args.lmm is not None:
         if args.config is not None or args.checkpoint not in (SHIPPED, NONE):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from flmm_plugin.apis.cache_budget import CacheBudget
 from flmm_plugin.apis.phrases import Phrase, PhraseExtractor
-from flmm_plugin.apis.results import GroundedPhrase
+from flmm_plugin.apis.results import GroundedPhrase, Instance
 from flmm_plugin.boxes import mask_boxes
 from flmm_plugin.models.flmm import FLMM
 from flmm_plugin.models.groundings import Grounding, image_attention, to_instances
@@ -49,6 +49,7 @@ class Grounder:
     ``lock``: held while the model runs. Captures hang hooks into the model, so that it serves one call at a time.
     ``min_score``, ``min_attention`` and ``min_presence``, which needs ``model.presence``: see :class:`GroundedPhrase`.
     ``caches``: what all conversations may keep together.
+    ``instances``: whether the things of each phrase are told apart.
     """
 
     model: FLMM
@@ -58,6 +59,7 @@ class Grounder:
     lock: Any = field(default_factory=threading.RLock)
     caches: CacheBudget = field(default_factory=CacheBudget)
     min_presence: float | None = None
+    instances: bool = False
 
     def ground_batch(self, seen: Sequence[Seen]) -> list[tuple[GroundedPhrase, ...]]:
         """Mask head and refiner on the phrases of several images, all of them together."""
@@ -69,6 +71,7 @@ class Grounder:
                 [one.image for one in with_phrases],
                 [one.inputs for one in with_phrases],
                 [one.outputs for one in with_phrases],
+                self.instances,
             )
         )
         asked = iter(self.ask(with_phrases))
@@ -117,6 +120,19 @@ class Grounder:
                     coarse_mask=found.coarse_masks[index].numpy(),
                     attention_map=maps[index].numpy(),
                     presence=None if presence is None else presence[index],
+                    instances=self.read_things(grounding, index) if grounded else () if self.instances else None,
                 )
             )
         return tuple(results)
+
+    def read_things(self, grounding: Grounding, phrase: int) -> tuple[Instance, ...] | None:
+        """The things of a grounded phrase, the surest first; None where they were not asked for."""
+        if grounding.things is None:
+            return None
+        masks, scores = grounding.things[phrase]
+        boxes = mask_boxes(masks).int().tolist()
+        return tuple(
+            Instance(mask.numpy(), (x0, y0, x1, y1), score)
+            for mask, (x0, y0, x1, y1), score in zip(masks.cpu(), boxes, scores.tolist(), strict=True)
+            if score >= self.min_score
+        )

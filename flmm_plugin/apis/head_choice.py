@@ -66,7 +66,8 @@ def read_pictures(pictures: Iterable[Any] | str | Path) -> Iterator[tuple[ImageL
     if isinstance(pictures, (str, Path)):
         pictures = (source.open() for source in find_pictures(str(pictures)))
     for one in pictures:
-        yield one if isinstance(one, tuple) and len(one) == 2 else (one, None)
+        image, text = one if isinstance(one, tuple) else (one, None)
+        yield image, text
 
 
 def rank_by_pictures(

@@ -51,6 +51,7 @@ class FLMMInferencer:
         min_presence: likewise, for checkpoints with a presence rule; ``dict(precision=P)`` takes the least presence at
             which the share P of what was grounded was there, as cross-validation found.
         ask_presence: ask the LMM whether each thing is there, for a surer ``presence``; a short pass for each phrase.
+        instances: tell the things of a phrase apart ("two red stars"): :attr:`GroundedPhrase.instances`.
         caption_prompt: what mode ``'caption'`` asks; by default what the config's narratives answer.
         max_pixels: larger images are refused.
         max_cache_bytes: what the conversations may keep of keys and values together; the one that was used the longest
@@ -75,38 +76,42 @@ class FLMMInferencer:
         min_attention: float = MIN_ATTENTION,
         min_presence: Wanted = None,
         ask_presence: bool = False,
+        instances: bool = False,
         caption_prompt: str | None = None,
         max_pixels: int = MAX_PIXELS,
         max_cache_bytes: int | None = None,
     ) -> None:
         named = config is None
         if config is None:
-            config = untrained_config(lmm, sam, heads)
+            settings = untrained_config(lmm, sam, heads)
         elif not (lmm is sam is heads is pictures is None):
             raise UserError('lmm, sam, heads and pictures are for a model without a config: the config names its own')
-        config = config if isinstance(config, Config) else Config.fromfile(config)
+        else:
+            settings = config if isinstance(config, Config) else Config.fromfile(config)
         self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
         self.model = load_model(
-            config,
+            settings,
             checkpoint,
             self.device,
             dtype=dtype,
             load_in_4bit=load_in_4bit,
             load_in_8bit=load_in_8bit,
         )
-        trained = checkpoint if is_trained(config.model) else None
+        trained = checkpoint if is_trained(settings.model) else None
         least = use_presence(self.model, trained, min_presence, ask_presence)
         if not isinstance(extractor, PhraseExtractor):
             built: PhraseExtractor = TASK_UTILS.build(dict(extractor or default_extractor()))
         else:
             built = extractor
-        caches = CacheBudget(max_cache_bytes or config.get('max_cache_bytes', MAX_CACHE_BYTES))
-        self.grounder = Grounder(self.model, built, min_score, min_attention, caches=caches, min_presence=least)
-        self.caption_prompt = caption_prompt or config.get('png_prompt', PROMPT)
+        caches = CacheBudget(max_cache_bytes or settings.get('max_cache_bytes', MAX_CACHE_BYTES))
+        self.grounder = Grounder(
+            self.model, built, min_score, min_attention, caches=caches, min_presence=least, instances=instances
+        )
+        self.caption_prompt = caption_prompt or settings.get('png_prompt', PROMPT)
         self.max_pixels = max_pixels
         if named and heads is None:
             print_log(settle_heads(self.grounder, pictures, self.caption_prompt), logger='current')
-        if not is_trained(config.model):
+        if not is_trained(settings.model):
             print_log(describe(self.model), logger='current')
 
     @classmethod

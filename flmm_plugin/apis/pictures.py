@@ -29,8 +29,17 @@ def draw_answer(image: Tensor, answer: GroundedAnswer, view: str = 'refined', on
     chosen = [(i, p) for i, p in enumerate(answer.phrases) if (p.grounded if only is None else i == only)]
     if view == 'attention' and chosen:
         return draw_attention(pixels, np.mean([phrase.attention_map for _, phrase in chosen], axis=0))
-    layers = [(i, phrase, phrase.mask if view == 'refined' else phrase.coarse_mask) for i, phrase in chosen]
-    return draw_overlay(pixels, [Layer(m, name(p), phrase_color(i)) for i, p, m in layers if m is not None])
+    return draw_overlay(pixels, [layer for i, phrase in chosen for layer in phrase_layers(phrase, i, view)])
+
+
+def phrase_layers(phrase: GroundedPhrase, index: int, view: str) -> list[Layer]:
+    """What is drawn of a phrase: its mask, or where it names several things, each of them with a number."""
+    color = phrase_color(index)
+    if view == 'refined' and phrase.instances is not None and len(phrase.instances) > 1:
+        things = enumerate(phrase.instances, start=1)
+        return [Layer(thing.mask, f'{phrase.text} {number}', color) for number, thing in things]
+    mask = phrase.mask if view == 'refined' else phrase.coarse_mask
+    return [] if mask is None else [Layer(mask, name(phrase), color)]
 
 
 def name(phrase: GroundedPhrase) -> str:
@@ -55,4 +64,5 @@ def describe(phrase: GroundedPhrase, index: int, color: bool) -> str:
     )
     where = 'not grounded' if phrase.box is None else 'box {} {} {} {}'.format(*phrase.box)
     known = '' if phrase.presence is None else f', presence {phrase.presence:.2f}'
-    return f'{text}: {where}, score {phrase.score:.2f}, attention on the image {phrase.attention:.2f}{known}'
+    things = f', {len(phrase.instances)} things' if phrase.instances and len(phrase.instances) > 1 else ''
+    return f'{text}: {where}, score {phrase.score:.2f}, attention on the image {phrase.attention:.2f}{known}{things}'

@@ -20,6 +20,21 @@ from flmm_plugin.plain_json import finite
 
 
 @dataclass(frozen=True)
+class Instance:
+    """One thing of those that a phrase names: ``mask`` (H, W) bool, ``box`` and ``score`` as the phrase has them."""
+
+    mask: NDArray[np.bool_]
+    box: tuple[int, int, int, int]
+    score: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        from flmm_plugin.rle import encode_mask
+
+        return dict(score=finite(round(self.score, 4)), box=list(self.box), mask=encode_mask(self.mask))
+
+
+@dataclass(frozen=True)
 class GroundedPhrase:
     """A phrase and where it is.
 
@@ -30,6 +45,7 @@ class GroundedPhrase:
     ``grounded``: whether all reach their thresholds; where they do not, there is no mask and no box.
     ``mask``: (H, W) bool; ``box``: x0, y0, x1, y1 in pixels, far sides exclusive.
     ``coarse_mask`` (H, W) bool and ``attention_map`` (h, w) fp32 show how it came about, also of what is not grounded.
+    ``instances``: the things that a plural phrase names, the surest first; None where they were not asked for.
     """
 
     text: str
@@ -42,6 +58,7 @@ class GroundedPhrase:
     coarse_mask: NDArray[np.bool_]
     attention_map: NDArray[np.float32]
     presence: float | None = None
+    instances: tuple[Instance, ...] | None = None
 
     @property
     def start(self) -> int:
@@ -57,6 +74,7 @@ class GroundedPhrase:
         """Plain values for JSON; the mask in COCO's compressed run-length encoding, None where not grounded."""
         from flmm_plugin.rle import encode_mask  # pycocotools, without which one can still talk
 
+        things = None if self.instances is None else [thing.to_dict() for thing in self.instances]
         return dict(
             text=self.text,
             spans=[list(span) for span in self.spans],
@@ -66,6 +84,7 @@ class GroundedPhrase:
             presence=None if self.presence is None else round(self.presence, 4),
             box=None if self.box is None else list(self.box),
             mask=None if self.mask is None else encode_mask(self.mask),
+            **({} if things is None else dict(instances=things)),
         )
 
 

@@ -9,27 +9,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.groundings import Grounding, phrase_texts, write_predictions
+from flmm_plugin.models.groundings import Grounding, phrase_texts, refine_masks, write_predictions
+from flmm_plugin.models.instances import find_things
 from flmm_plugin.models.losses import MaskLosses, average_over_phrases, resize_targets
 from flmm_plugin.models.mask_heads.batching import coarse_logits
+from flmm_plugin.models.preprocessing import OnCPU
 from flmm_plugin.models.presence.estimates import set_presence
 from flmm_plugin.models.weights.hub import HubModel
 from flmm_plugin.models.weights.trained_state import keep_trained_only
 from flmm_plugin.models.weights.untrained import freeze_refiner
 from flmm_plugin.registry import MODELS
 from flmm_plugin.structures import LMMInputs, LMMOutputs
-
-
-class OnCPU(BaseDataPreprocessor):
-    """Leaves images and samples where they are: the parts of the model preprocess them and move the results."""
-
-    def cast_data(self, data: Any) -> Any:
-        return data
 
 
 @MODELS.register_module()
@@ -193,16 +187,22 @@ class FLMM(HubModel):
         ]
 
     def ground_batch(
-        self, images: Sequence[Tensor], inputs: Sequence[LMMInputs], outputs: Sequence[LMMOutputs]
+        self,
+        images: Sequence[Tensor],
+        inputs: Sequence[LMMInputs],
+        outputs: Sequence[LMMOutputs],
+        things: bool = False,
     ) -> list[Grounding]:
-        """Mask head and refiner; everything before the losses that is trained."""
+        """Mask head and refiner; everything before the losses that is trained.
+
+        ``things``: find the things of each phrase as well.
+        """
         regions = [lmm_inputs.finest_grid.region for lmm_inputs in inputs]
         coarse = coarse_logits(self.mask_head, [lmm_outputs.attention_maps for lmm_outputs in outputs], regions)
-        if self.sam is None:
-            return [Grounding(logits, None, None) for logits in coarse]
         texts = [self.text_prompts(lmm_outputs) for lmm_outputs in outputs] if self.uses_text else None
-        refined = self.sam.refine(images, self.sam.encode_images(images), coarse, texts)
-        return [Grounding(logits, *results) for logits, results in zip(coarse, refined, strict=True)]
+        features = None if self.sam is None else self.sam.encode_images(images)
+        groundings = refine_masks(self.sam, images, features, coarse, texts)
+        return find_things(self.sam, images, features, groundings, texts) if things else groundings
 
     def text_prompts(self, lmm_outputs: LMMOutputs) -> list[Tensor]:
         """For each phrase (T, width of SAM's prompts)."""

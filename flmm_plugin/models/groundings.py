@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmengine.structures import BaseDataElement, InstanceData
@@ -19,11 +20,32 @@ from flmm_plugin.structures import ImageGrid, LMMInputs, LMMOutputs, size_of
 
 @dataclass(frozen=True)
 class Grounding:
-    """Logits of one sample: ``coarse`` (P, h, w); with a refiner also ``refined`` (P, H, W) and ``scores`` (P,)."""
+    """Logits of one sample: ``coarse`` (P, h, w); with a refiner also ``refined`` (P, H, W) and ``scores`` (P,).
+
+    ``things``: where they were asked for, of each phrase bool masks (K, H, W) and scores (K,) of its things.
+    """
 
     coarse: Tensor
     refined: Tensor | None
     scores: Tensor | None
+    things: tuple[tuple[Tensor, Tensor], ...] | None = None
+
+
+def refine_masks(
+    refiner: Any,
+    images: Sequence[Tensor],
+    features: Sequence[Any] | None,
+    coarse: Sequence[Tensor],
+    texts: Sequence[Sequence[Tensor]] | None,
+) -> list[Grounding]:
+    """The groundings of several images (3, H, W) by their coarse logits (P, h, w).
+
+    ``features``: of the refiner's ``encode_images``; ``refiner`` and they may be None, and ``texts`` where it has none.
+    """
+    if refiner is None or features is None:
+        return [Grounding(logits, None, None) for logits in coarse]
+    refined = refiner.refine(images, features, coarse, texts)
+    return [Grounding(logits, *results) for logits, results in zip(coarse, refined, strict=True)]
 
 
 def to_instances(grounding: Grounding, size: tuple[int, int]) -> InstanceData:

@@ -44,6 +44,8 @@ class Family(ABC):
         self, boxes: Tensor | None, masks: Tensor | None, points: tuple[Tensor, Tensor] | None, count: int
     ) -> tuple[Tensor, Tensor]:
         """Dense (P, D, h, w) and sparse (P, N, D) embeddings, see :meth:`PromptedRefiner.embed`."""
+        places: Tensor | None = None
+        labels: Tensor | None = None
         if points is not None:
             places, labels = points[0][:, None], points[1][:, None]
         elif boxes is None and self.needs_point:
@@ -51,8 +53,6 @@ class Family(ABC):
             weight = self.model.prompt_encoder.point_embed.weight
             places = weight.new_zeros(count, 1, 1, 2)
             labels = torch.full((count, 1, 1), -1, dtype=torch.int32, device=weight.device)
-        else:
-            places = labels = None
         sparse, dense = self.model.prompt_encoder(
             input_points=places,
             input_labels=labels,

@@ -81,5 +81,5 @@ def test_predictions_have_a_presence_with_a_rule(model: torch.nn.Module) -> None
         model.presence, model.ask_presence = None, False
     for one, other, sample in zip(free, asked, samples, strict=True):
         assert one.shape == other.shape == (len(sample.gt_instances.phrases),) and not torch.equal(one, other)
-        assert ((0 <= one) & (one <= 1)).all()
+        assert ((one >= 0) & (one <= 1)).all()
     assert 'presence' not in model.predict(images[:1], four_samples()[1][:1])[0].pred_instances
