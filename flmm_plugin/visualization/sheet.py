@@ -66,15 +66,21 @@ def _draw_panel(ax: Axes, row: Row, name: str) -> None:
     if name == 'image':
         ax.imshow(image)
     elif name == 'attention':
-        height, width = image.shape[:2]
-        ax.imshow(image)
-        extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-        ax.imshow(content, cmap='inferno', alpha=0.7, extent=extent, interpolation='bilinear')
+        draw_map(ax, row.image, content)
     else:
         ax.imshow(_faded(image))
         _draw_mask(ax, shrink(content), row.color)
         if name != 'truth' and row.truth is not None:
             ax.set_xlabel(f'IoU {_iou(content, row.truth):.2f}', fontsize=8, labelpad=2)
+
+
+def draw_map(ax: Axes, image: np.ndarray, attention: np.ndarray) -> None:
+    """An attention map (h, w) as heat over its image (H, W, 3)."""
+    image = shrink(image)
+    height, width = image.shape[:2]
+    ax.imshow(image)
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    ax.imshow(attention, cmap='inferno', alpha=0.7, extent=extent, interpolation='bilinear')
 
 
 def shrink(pixels: np.ndarray) -> np.ndarray:

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from flmm_plugin.datasets.scenes import write_scenes
 from flmm_plugin.errors import UserError
 from flmm_plugin.evaluation.localization import knee, rank_without_masks, spatial_entropy
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def sample(seed: int = 0) -> torch.Tensor:
@@ -53,15 +45,3 @@ def test_localization_leaves_out_heads_that_do_not_look() -> None:
     heads, _ = rank_without_masks([maps], 'localization')
     assert min(heads[:10]) >= 12
     assert knee(torch.tensor([0.0, 0.0, 0.0, 0.9, 1.0])) == 0.0
-
-
-@pytest.mark.parametrize('criterion', ['localization', 'contrast'])
-def test_tool_writes_heads_without_masks(criterion: str, tmp_path: Path) -> None:
-    write_scenes(tmp_path / 'scenes', 3, seed=0, fractions=(1, 0, 0))
-    command = [sys.executable, 'tools/select_heads.py', 'configs/tiny/attention_tiny_scenes.py', '--samples', '3']
-    command += ['--criterion', criterion, '--num', '4', '--out', str(tmp_path / 'heads.json')]
-    command += ['--cfg-options', f'data_root={tmp_path / "scenes"}']
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    content = json.loads((tmp_path / 'heads.json').read_text())
-    assert content['criterion'] == criterion and len(content['heads']) == len(content['scores']) == 4
