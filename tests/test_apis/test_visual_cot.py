@@ -125,7 +125,7 @@ def box_by_hand(model: Any, image: torch.Tensor, ids: torch.Tensor, phrases: tor
     """The authors' box around the mask of phrase 0, from one pass over the whole text."""
     with torch.no_grad():
         sample = model.lmm.prepare_tokens(image, ids, phrases)
-        rows, columns = (model.ground(image, sample, model.lmm([sample])[0]).refined[0] > 0).nonzero().T
+        rows, columns = (model.ground_batch([image], [sample], model.lmm([sample]))[0].refined[0] > 0).nonzero().T
     box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
     return authors_box(box, 1.0, tuple(image.shape[1:]))
 

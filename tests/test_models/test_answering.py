@@ -64,7 +64,7 @@ def by_hand(model: Any, root: Path, stem: str, tokens: int) -> tuple[str, torch.
         whole = lmm.prepare_tokens(image, torch.cat([short, ids[length:]]), phrases)
         assert whole.input_ids.tolist() == ids.tolist()
         outputs = lmm([whole])[0]
-        mask = model.ground(image, whole, outputs).refined[0] > 0
+        mask = model.ground_batch([image], [whole], [outputs])[0].refined[0] > 0
     text = lmm.processor.tokenizer.decode(ids[length:], skip_special_tokens=True).strip()
     return text, crop(outputs.attention_maps.mean(1), whole.finest_grid.region), mask.numpy()
 

@@ -49,9 +49,8 @@ def test_on_pictures_that_the_lmm_captions(select: Callable, pictures: Path, cap
 
 
 def test_an_lmm_without_a_config_on_pictures_with_phrases(select: Callable, pictures: Path, tmp_path: Path) -> None:
-    (tmp_path / 'each.json').write_text(
-        json.dumps({f'{i:02d}.png': ['the sky', 'a small red star'] for i in range(10)})
-    )
+    phrases = ['the sky', 'a small red star']
+    (tmp_path / 'each.json').write_text(json.dumps({f'{index:02d}.png': phrases for index in range(10)}))
     given = ('--images', str(pictures / '0*.png'), '--phrases-file', tmp_path / 'each.json')
     with pytest.raises(SystemExit) as refused:
         select('--lmm', 'flmm_plugin::tiny_llava', *given)

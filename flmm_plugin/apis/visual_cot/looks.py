@@ -11,6 +11,7 @@ from torch import Tensor
 
 from flmm_plugin.apis.conversation import Conversation
 from flmm_plugin.apis.generation import StopAtStrings
+from flmm_plugin.apis.grounding import Seen
 from flmm_plugin.apis.inferencer import FLMMInferencer
 from flmm_plugin.apis.phrases import Phrase, PhraseExtractor
 from flmm_plugin.apis.phrases.base import Ask, Span
@@ -92,5 +93,5 @@ def question_tokens(lmm: FrozenLMM, question: str) -> tuple[Tensor, Tensor]:
 def ground_all(inferencer: FLMMInferencer, image: Tensor, text: str, inputs: LMMInputs, outputs: LMMOutputs) -> Look:
     """The box of phrase 0, however little confidence there is in it."""
     sure = replace(inferencer.grounder, min_score=-math.inf, min_attention=-math.inf)
-    (found,) = sure.ground(image, inputs, outputs, [Phrase(text, ())])
+    ((found,),) = sure.ground_batch([Seen(image, [Phrase(text, ())], inputs, outputs)])
     return Look(text, found.box)
