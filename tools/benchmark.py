@@ -19,6 +19,9 @@ disk, in half precision and as they are, against the same epoch without, from th
 `chat`: generating an answer of 64 tokens, what grounding its phrases adds, and what it takes to tell whether they are
 there.
 
+`untrained`: the forward pass with the maps of 8 heads alone against the bare one, and what grounding an answer of 64
+tokens without a U-Net adds to it, SAM apart.
+
 `annotate`: answers of 64 tokens to 8 pictures and their masks, together against one by one, and where the time goes.
 
 The presets of 7 billion weights have the dimensions of LLaVA-1.5's Vicuna and of LLaVA-NeXT's Mistral, with SAM ViT-L
@@ -47,6 +50,8 @@ from flmm_plugin.benchmark.testing import measure_testing
 from flmm_plugin.benchmark.testing import table as testing_table
 from flmm_plugin.benchmark.training import BATCH, measure_training
 from flmm_plugin.benchmark.training import table as training_table
+from flmm_plugin.benchmark.untrained import measure_untrained
+from flmm_plugin.benchmark.untrained import table as untrained_table
 from flmm_plugin.engine.options import OptionsAction
 from flmm_plugin.errors import readable_errors
 from flmm_plugin.plain_json import to_json
@@ -56,6 +61,7 @@ WAYS = {
     'train': (measure_training, training_table),
     'test': (measure_testing, testing_table),
     'chat': (measure_chat, chat_table),
+    'untrained': (measure_untrained, untrained_table),
     'annotate': (measure_annotating, annotating_table),
 }
 BATCHES = {'extract': 1, 'train': BATCH, 'annotate': PICTURES}
@@ -64,6 +70,7 @@ ABOUT = {
     'train': 'a training step',
     'test': 'expressions and masks of an image',
     'chat': 'an answer and its phrases',
+    'untrained': 'maps of a few heads, masks without a U-Net',
     'annotate': 'answers and masks of several pictures',
 }
 

@@ -98,6 +98,13 @@ def middle_heads(num_layers: int, num_heads: int) -> range:
     return range(first * num_heads, max(num_layers - first, first + 1) * num_heads)
 
 
+def spread_heads(count: int, num_layers: int, num_heads: int) -> list[int]:
+    """At most ``count`` heads, spread evenly over all layers and over the places in them."""
+    total = num_layers * num_heads
+    chosen = min(count, total)
+    return [(2 * number + 1) * total // (2 * chosen) for number in range(chosen)]
+
+
 def heads_by_layer(heads: Sequence[int], num_layers: int, num_heads: int) -> dict[int, Tensor]:
     """For each layer the (K,) int64 heads that are kept, K being 0 where there are none."""
     return {
