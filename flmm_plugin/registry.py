@@ -4,7 +4,7 @@ With ``default_scope = 'flmm_plugin'`` mmengine imports this module by itself, a
 ``locations`` when a type is first looked up, so that no config needs ``custom_imports``.
 
 The registries at the end hold nothing of this package: without a child of its scope, mmengine warns at every look-up
-before it falls back to its own types.
+before it falls back to its own types. Without a location it warns that the package is not installed.
 """
 
 from mmengine import registry as mmengine_registry
@@ -45,4 +45,4 @@ for _name in (
     'WEIGHT_INITIALIZERS',
 ):
     _parent = getattr(mmengine_registry, _name)
-    Registry(_parent.name, parent=_parent)
+    Registry(_parent.name, parent=_parent, locations=[__name__])

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 from mmengine.logging import MMLogger
+from mmengine.registry import EVALUATOR, OPTIMIZERS, PARAM_SCHEDULERS, RUNNERS
 from torch import nn
 
 from flmm_plugin.engine.param_groups import MergedOptimWrapperConstructor
@@ -17,6 +18,17 @@ def test_only_the_named_messages_are_dropped_and_only_inside(caplog: pytest.LogC
         logger.warning('what concerns a user')
     logger.warning('noise: 2')
     assert caplog.messages == ['what concerns a user', 'noise: 2']
+
+
+def test_types_of_mmengine_are_looked_up_without_a_warning(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    MMLogger.get_instance('quiet_look_up')
+    own = [parent._search_child('flmm_plugin') for parent in (OPTIMIZERS, PARAM_SCHEDULERS, EVALUATOR, RUNNERS)]
+    for registry in own:
+        monkeypatch.setattr(registry, '_imported', False)
+        registry.import_from_location()
+    assert not ''.join(capsys.readouterr())
 
 
 def test_options_of_parameters_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:

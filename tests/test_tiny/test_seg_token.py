@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ from flmm_plugin.tiny.conversations import Conversations, answer_logits
 from flmm_plugin.tiny.sam import phrase_masks
 from flmm_plugin.tiny.seg_token import SegTokenLMM
 
-CONFIG = Path(__file__).resolve().parents[2] / 'configs/tiny/flmm_tiny_scenes.py'
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / 'configs/tiny/flmm_tiny_scenes.py'
 
 
 def build(**options: Any) -> SegTokenLMM:
@@ -132,3 +135,18 @@ def test_new_words_change_nothing_that_is_said_before_training(model):
             logits.append(answer_logits(model.family, lmm, scenes.share_image([scenes.sample(0)])))
     assert len(model.processor.tokenizer) == len(processor.tokenizer) + 2
     torch.testing.assert_close(logits[1][..., : len(processor.tokenizer)], logits[0], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_tool_compares_all_models_and_goes_on_where_it_was_stopped(tmp_path):
+    page = tmp_path / 'docs/tiny.md'
+    page.parent.mkdir()
+    page.write_text('<!-- conversation: begin -->\n<!-- conversation: end -->\n')
+    options = '--steps 2 --seeds 0 --scenes 20 --asked 4 --threads 1'.split()
+    command = [sys.executable, 'tools/conversation.py', '--work-dir', tmp_path, '--docs', page.parent, *options]
+    first, again = (subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True) for _ in range(2))
+    assert first.stdout.count(' min\n') == 4 and again.stdout.count(' min\n') == 0
+    rows = [line.split(' | ') for line in page.read_text().splitlines() if line.startswith('| ')]
+    bare, ours = rows[2], rows[3]
+    assert ours[0] == '| ours, frozen' and ours[4:] == bare[4:]  # what it says is what the bare LMM says
+    assert [row[0] for row in rows[4:6]] == ['| [SEG]', '| [SEG], conversations mixed in']
