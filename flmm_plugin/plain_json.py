@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 from flmm_plugin.errors import DataError
 
 
-def parse_json(content: bytes, source: str, encodings: Sequence[str] = ()) -> Any:
+def parse_json(
+    content: bytes, source: str, encodings: Sequence[str] = (), remedy: str = 'download or write it again'
+) -> Any:
     """Parse JSON in UTF-8, UTF-16 or UTF-32, with or without a byte-order mark, or in the first of ``encodings``.
 
     Raises:
-        DataError: damaged; the message begins with ``source``.
+        DataError: damaged; the message begins with ``source`` and ends with the ``remedy``.
     """
     try:
         with suppress(UnicodeDecodeError):
@@ -23,11 +25,28 @@ def parse_json(content: bytes, source: str, encodings: Sequence[str] = ()) -> An
         for encoding in encodings:
             with suppress(UnicodeDecodeError):
                 return json.loads(content.decode(encoding))
-        raise DataError(f'{source} is not a JSON file (its text is not in UTF-8): write it again.')
+        raise DataError(f'{source} is not JSON (its text is not in UTF-8): {remedy}.')
     except (ValueError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f'{source} is not a JSON file ({error}): download or write it again.') from error
+        raise DataError(f'{source} is not JSON ({error}): {remedy}.') from error
+
+
+def parse_lines(lines: Iterable[bytes], source: str, **options: Any) -> Iterator[tuple[str, Any]]:
+    """The values of JSON lines, each with its place, as errors name it; blank lines are none.
+
+    Lines are bytes, which end at line feeds alone: text ends at rare separators too, which JSON may hold.
+
+    Args:
+        options: see :func:`parse_json`.
+
+    Raises:
+        DataError: a line is not JSON.
+    """
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            where = f'{source}, line {number}'
+            yield where, parse_json(line, where, **options)
 
 
 def to_json(value: Any, **options: Any) -> str:

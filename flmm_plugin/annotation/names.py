@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from flmm_plugin.datasets.sources import Source
+from flmm_plugin.datasets.sources import Source, text_lines
 from flmm_plugin.errors import DataError
+from flmm_plugin.plain_json import parse_json
 
 
 def read_phrases(path: str, sources: Sequence[Source]) -> dict[str, tuple[str, ...]]:
@@ -22,16 +22,12 @@ def read_phrases(path: str, sources: Sequence[Source]) -> dict[str, tuple[str, .
     file = Path(path)
     if not file.is_file():
         raise DataError(f'there is no file of phrases {path}')
-    text = file.read_text('utf-8-sig')
     if file.suffix != '.json':
-        names = tuple(line.strip() for line in text.splitlines() if line.strip())
+        names = tuple(text_lines(file))
         if not names:
             raise DataError(f'{path} has no name in it')
         return {source.name: names for source in sources}
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise DataError(f'{path} is not JSON: {error}') from error
+    content = parse_json(file.read_bytes(), path)
     if not isinstance(content, dict):
         raise DataError(f'{path} must be an object with a list of names for each picture')
     found = {}

@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from flmm_plugin.errors import DataError, UserError
-from flmm_plugin.plain_json import to_json
+from flmm_plugin.annotation.lines import read_lines
+from flmm_plugin.datasets.records import Record
+from flmm_plugin.errors import UserError
+from flmm_plugin.plain_json import parse_json, to_json
 
 SETTINGS = 'settings.json'
 SHARD = 'shard-{:05d}.jsonl'
@@ -78,7 +80,10 @@ class Store:
     def settings(folder: Path) -> dict[str, Any]:
         """Those of the run in a folder; empty where there is none yet."""
         path = folder / SETTINGS
-        return json.loads(path.read_text()) if path.exists() else {}
+        if not path.exists():
+            return {}
+        content = parse_json(path.read_bytes(), str(path), remedy='choose another folder')
+        return dict(Record.of(content, str(path)).content)
 
     def _check(self, settings: dict[str, Any]) -> None:
         path = self.folder / SETTINGS
@@ -92,18 +97,6 @@ class Store:
         if differing:
             about = '; '.join(f'{name}: {kept.get(name)!r} there, {settings.get(name)!r} now' for name in differing)
             raise UserError(f'{self.folder} holds results of another run ({about}): choose another folder')
-
-
-def read_lines(shard: Path) -> Iterator[dict[str, Any]]:
-    """The records of a shard; a last line that is not whole is none."""
-    with shard.open('rb') as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b'\n'):
-                return
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise DataError(f'{shard}, line {number} is not JSON ({error}): take it out') from error
 
 
 def _cut_off_rest(shard: Path) -> None:

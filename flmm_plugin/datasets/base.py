@@ -86,6 +86,16 @@ class GroundingDataset(BaseDataset):
             # Which samples turned out to be bad; in shared memory, so that all workers know and count them together.
             self._bad = torch.zeros(len(self), dtype=torch.bool).share_memory_()
 
+    def filter_data(self) -> list[dict]:
+        """What was loaded; nothing at all is an error, which mmengine would find in numpy."""
+        found = super().filter_data()
+        if not found:
+            bad = f', {len(self.left_out)} bad records are left out' if self.left_out else ''
+            raise DataError(
+                f'{type(self).__name__}: {self.ann_file or self.data_root} has no sample{bad}. {self.remedy}'
+            )
+        return found
+
     @contextmanager
     def tolerating(self) -> Iterator[None]:
         """Around the reading of one record: a :class:`DataError` leaves it out if that is wanted."""

@@ -89,6 +89,13 @@ class Record:
             raise self.wrong(field, 'whole numbers or names')
         return [identity for identity in found if identity is not None]
 
+    def number(self, field: str) -> float:
+        """A finite number."""
+        value = self.value(field)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1 << 63:
+            raise self.wrong(field, 'a number')
+        return float(value)
+
     def flag(self, field: str, default: bool | None = None) -> bool:
         """Yes or no, in JSON's words or as 1 and 0."""
         if default is not None and field not in self.content:

@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from flmm_plugin.datasets.records import load_json
+from flmm_plugin.datasets.records import Record, load_json
 from flmm_plugin.errors import DataError
 
 SUFFIXES = frozenset('.jpg .jpeg .png .webp .bmp .gif .tif .tiff .ppm .jfif .avif .heic'.split())
@@ -65,8 +65,7 @@ def find_pictures(pictures: str, image_root: str | None = None) -> list[Source]:
         found = _read_coco(path, Path(image_root or path.parent))
     elif path.suffix == '.txt' and path.is_file():
         root = Path(image_root or path.parent)
-        lines = [line.strip() for line in path.read_text('utf-8-sig').splitlines()]
-        found = [Source(line, root / line) for line in lines if line]
+        found = [Source(line, root / line) for line in text_lines(path)]
     else:
         files = [Path(name) for name in sorted(glob.glob(pictures, recursive=True))]
         if not files and path.is_file():
@@ -79,6 +78,15 @@ def find_pictures(pictures: str, image_root: str | None = None) -> list[Source]:
         if one.name == other.name:
             raise DataError(f'{pictures} names the picture {one.name} twice')
     return found
+
+
+def text_lines(path: Path) -> list[str]:
+    """What a text file says, a line each, without space around and blank lines."""
+    try:
+        text = path.read_text('utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise DataError(f'{path} is no text in UTF-8 ({error}): write it again') from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _alone(file: Path) -> Source:
@@ -100,9 +108,10 @@ def _read_coco(path: Path, root: Path) -> list[Source]:
         raise DataError(f'{path} has no list `images`: it is no COCO JSON')
     found = []
     for index, image in enumerate(images):
-        if not isinstance(image, dict) or not isinstance(image.get('file_name'), str):
-            raise DataError(f'{path}: images[{index}] has no `file_name`')
-        found.append(Source(image['file_name'], root / image['file_name'], extra=(('image_id', image.get('id')),)))
+        record = Record.of(image, f'{path}: images[{index}]')
+        name = record.words('file_name')
+        identity = record.identity() if 'id' in record else None
+        found.append(Source(name, root / name, extra=(('image_id', identity),)))
     return found
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os.path as osp
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmengine.fileio import exists, get_text, join_path
+from mmengine.fileio import exists, get, join_path
 
 from flmm_plugin.datasets.base import GroundingDataset
-from flmm_plugin.datasets.records import Record
+from flmm_plugin.datasets.records import Id, Record
 from flmm_plugin.errors import DataError
+from flmm_plugin.plain_json import parse_lines
 from flmm_plugin.registry import DATASETS
 
 LABELS = {'yes': True, 'no': False}
@@ -75,55 +75,41 @@ class YesNoDataset(GroundingDataset):
                 )
 
     def _read(self, split: str, path: str) -> Iterator[dict]:
-        seen: dict[Any, int] = {}
+        seen: dict[Id, str] = {}
         full_name = f'{self.name}_{split}' if self.name else split
-        for number, line in enumerate(read_text(path).splitlines(), 1):
-            if not line.strip():
-                continue
-            where = f'{path}, line {number}'
-            record = parse(line, where)
-            key = Record(record, where).identity('question_id')
+        for where, value in parse_lines(get(path).splitlines(), path):
+            record = check(value, where)
+            key, name = record.identity('question_id'), record.words('image')
             if key in seen:
-                raise DataError(f'{where}: question_id {key} is that of line {seen[key]} too. Are two files joined?')
-            seen[key] = number
-            image = Record(dict(id=record['image'], file_name=record['image']), where)
-            if not exists(self.image_path(record['image'])):
-                raise DataError(f'{where}: the image {self.image_path(record["image"])} does not exist. {self.remedy}')
-            asked = EXISTENCE.match(record['text'].strip())
+                raise DataError(f'{where}: question_id {key} is that of {seen[key]} too. Are two files joined?')
+            seen[key] = where
+            image = Record(dict(id=name, file_name=name), where)
+            if not exists(self.image_path(name)):
+                raise DataError(f'{where}: the image {self.image_path(name)} does not exist. {self.remedy}')
+            asked = EXISTENCE.match(record.words('text'))
             sample = self.sample(image, f'{full_name}/{key}', self.protocol, question_id=key)
             yield {
                 **sample,
                 'dataset_name': full_name,
-                'prompt': record['text'] + self.suffix,
-                'label': LABELS[record['label'].strip().lower()],
+                'prompt': record.text('text') + self.suffix,
+                'label': LABELS[record.text('label').strip().lower()],
                 'phrase': asked[1] if asked else '',
             }
         if not seen:
             raise DataError(f'{path} holds no question. {self.remedy}')
 
 
-def read_text(path: str) -> str:
-    try:
-        return get_text(path)
-    except UnicodeDecodeError as error:
-        raise DataError(f'{path} is no text in UTF-8 ({error}): download or write the file again.') from error
-
-
-def parse(line: str, where: str) -> dict[str, Any]:
+def check(value: Any, where: str) -> Record:
     """A line's question.
 
     Raises:
         DataError: it is none.
     """
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise DataError(f'{where} is not JSON ({error}): download or write the file again.') from error
-    missing = [name for name in FIELDS if not isinstance(record, dict) or name not in record]
+    missing = [name for name in FIELDS if not isinstance(value, dict) or name not in value]
     if missing:
         raise DataError(f'{where} lacks {", ".join(missing)}: is it a file of POPE?')
-    for name in ('image', 'text'):
-        Record(record, where).words(name)
-    if str(record['label']).strip().lower() not in LABELS:
-        raise DataError(f'{where}: the label is {record["label"]!r}, neither "yes" nor "no".')
+    record = Record(value, where)
+    record.words('text')
+    if str(value['label']).strip().lower() not in LABELS:
+        raise DataError(f'{where}: the label is {value["label"]!r}, neither "yes" nor "no".')
     return record

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.evaluator import BaseMetric
 
+from flmm_plugin.datasets.records import Record
 from flmm_plugin.errors import DataError
 from flmm_plugin.evaluation.grounding_metric import Overlaps, group_name
-from flmm_plugin.plain_json import to_json
+from flmm_plugin.plain_json import parse_lines, to_json
 from flmm_plugin.registry import METRICS
 from flmm_plugin.rle import encode_mask
 
 #: fields without which a line cannot be analysed
 NEEDED = ('sample_id', 'img_id', 'group', 'index', 'phrase', 'iou', 'intersection', 'union', 'area', 'size')
+REMEDY = 'write it again by test.py --out'
 
 
 @METRICS.register_module()
@@ -76,19 +77,25 @@ def phrase_records(sample: dict) -> Iterator[dict[str, Any]]:
 
 def read_records(path: str | Path) -> list[dict[str, Any]]:
     """The lines of a file that :class:`PhraseRecords` wrote."""
-    records = []
-    with open(path) as file:
-        for number, line in enumerate(file, 1):
-            try:
-                record = json.loads(line)
-                missing = [name for name in NEEDED if name not in record]
-            except (ValueError, TypeError) as error:
-                raise DataError(
-                    f'{path}, line {number} is not JSON ({error}): write it again by test.py --out.'
-                ) from None
-            if missing:
-                raise DataError(f'{path}, line {number} lacks {", ".join(missing)}: is it a file of test.py --out?')
-            records.append(record)
+    with open(path, 'rb') as file:
+        records = [check(value, where) for where, value in parse_lines(file, str(path), remedy=REMEDY)]
     if not records:
-        raise DataError(f'{path} is empty: write it again by test.py --out.')
+        raise DataError(f'{path} is empty: {REMEDY}.')
     return records
+
+
+def check(value: Any, where: str) -> dict[str, Any]:
+    """A line whose fields are what they should be."""
+    missing = [name for name in NEEDED if not isinstance(value, dict) or name not in value]
+    if missing:
+        raise DataError(f'{where} lacks {", ".join(missing)}: is it a file of test.py --out?')
+    record = Record(value, where)
+    record.identity('sample_id')
+    record.whole('index', least=0)
+    for name in ('group', 'phrase'):
+        record.text(name)
+    for name in ('iou', 'intersection', 'union', 'area'):
+        record.number(name)
+    if len(record.wholes('size')) != 2 or min(record.wholes('size')) < 1:
+        raise record.wrong('size', 'height and width')
+    return value

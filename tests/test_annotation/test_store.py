@@ -17,7 +17,7 @@ SETTINGS = dict(model='a', question='What?')
 def lines(folder: Path, *names: str, rank: int = 0) -> Store:
     store = Store(folder, SETTINGS, rank)
     with store:
-        store.write(dict(file_name=name, text='ä' * 40) for name in names)
+        store.write(dict(file_name=name, error='ä' * 40) for name in names)
     return store
 
 

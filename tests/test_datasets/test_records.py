@@ -185,7 +185,7 @@ def test_a_byte_order_mark_is_no_damage(refcoco_root: Path, reasonseg_root: Path
 def test_json_without_end_and_without_bottom(refcoco_root: Path) -> None:
     for content in (b'\xff\xfe\xfd', b'[' * 100_000, b'', b'{"images": NaN'):
         (refcoco_root / INSTANCES).write_bytes(content)
-        with pytest.raises(DataError, match=r'instances\.json is not a JSON file'):
+        with pytest.raises(DataError, match=r'instances\.json is not JSON'):
             test_refcoco.build(refcoco_root)
 
 

@@ -165,7 +165,7 @@ def test_bad_annotation_names_file_and_id(refcoco_root: Path, changes: dict, mes
 
 def test_damaged_json_is_named(refcoco_root: Path) -> None:
     (refcoco_root / 'refcoco' / 'instances.json').write_text('{"images": [')
-    with pytest.raises(DataError, match=r'instances\.json is not a JSON file'):
+    with pytest.raises(DataError, match=r'instances\.json is not JSON'):
         build(refcoco_root)
 
 

@@ -61,7 +61,7 @@ def test_pictures_in_tars_are_those_that_were_put_in(pictures: Path, tmp_path: P
         ('empty.txt', '\n', 'names no picture'),
         ('twice.txt', 'a.png\na.png\n', 'names the picture a.png twice'),
         ('list.json', '[1]', 'has no list `images`'),
-        ('lacking.json', '{"images": [{"id": 1}]}', r'images\[0\] has no `file_name`'),
+        ('lacking.json', '{"images": [{"id": 1}]}', r"images\[0\] has no 'file_name'"),
         ('broken.tar', 'text', 'is no tar'),
         ('nowhere', None, 'names no picture'),
     ],

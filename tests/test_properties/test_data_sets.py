@@ -15,11 +15,12 @@ pytest.importorskip('hypothesis')
 
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from flmm_plugin.errors import DataError
 from flmm_plugin.registry import DATASETS
 from tests.data_files import SQUARE, rle, write_grefcoco, write_png, write_reasonseg, write_refcoco
-from tests.test_datasets import test_check, test_folder, test_memory
+from tests.test_datasets import test_check, test_folder, test_gcg, test_memory
 from tests.test_properties import bounded, bytes_damage, damage, harm, in_a_child
 
 
@@ -40,6 +41,18 @@ def folder(root: Path) -> dict:
     return test_folder.config(root, ann_file='mine.json')
 
 
+def write_gcg(root: Path) -> Path:
+    root.mkdir()
+    test_gcg.write(root, ['a dog', 'grass'])
+    return root
+
+
+def gcg(root: Path) -> dict:
+    pipeline = [dict(type='LoadImageRGB'), dict(type='LoadGroundingMasks'), dict(type='PackGroundingInputs')]
+    files = dict(ann_file='captions.json', mask_file='masks.json', data_prefix=dict(img_path='images'))
+    return dict(type='GCGDataset', data_root=str(root), pipeline=pipeline, **files)
+
+
 KINDS: list[tuple[str, Callable, Callable[[Path], dict]]] = [
     ('refcoco/instances.json', write_refcoco, test_check.refcoco),
     ('refcoco/refs(unc).p', write_refcoco, test_check.refcoco),
@@ -48,6 +61,8 @@ KINDS: list[tuple[str, Callable, Callable[[Path], dict]]] = [
     ('annotations/panoptic_val2017.json', write_png, lambda root: {**test_check.png(root), 'test_mode': False}),
     ('ReasonSeg/val/beach_1.json', write_reasonseg, test_memory.reasonseg),
     ('mine.json', write_folder, folder),
+    ('captions.json', write_gcg, gcg),
+    ('masks.json', write_gcg, gcg),
 ]
 
 
@@ -66,7 +81,19 @@ def masks_of(config: dict) -> dict[str, np.ndarray] | None:
 
 
 #: What these fields hold says which mask is meant; where they are damaged another mask may be right.
-MEANING = {'segmentation', 'mask', 'segment_ids', 'ann_id', 'shapes', 'image_id', 'id', 'image', 'file_name', 'iscrowd'}
+MEANING = {
+    'labels',
+    'segmentation',
+    'mask',
+    'segment_ids',
+    'ann_id',
+    'shapes',
+    'image_id',
+    'id',
+    'image',
+    'file_name',
+    'iscrowd',
+}
 
 
 @pytest.mark.parametrize('name, write, config', KINDS, ids=[name for name, _, _ in KINDS])
@@ -104,5 +131,36 @@ def test_damaged_files(name: str, write: Callable, config: Callable[[Path], dict
     def work(content: bytes) -> None:
         path.write_bytes(content)
         masks_of(config(root))
+
+    in_a_child(work)
+
+
+def test_damaged_questions(tmp_path: Path) -> None:
+    """Each question that is read has the label that its line states."""
+    (tmp_path / 'images').mkdir()
+    Image.new('RGB', (8, 6)).save(tmp_path / 'images/a.jpg')
+    texts = ['Is there a dog in the image?', 'Is there an apple in the image?', 'What is this?']
+    whole = [dict(question_id=n, image='a.jpg', text=t, label='no' if n else 'yes') for n, t in enumerate(texts)]
+    config = dict(type='YesNoDataset', data_root=str(tmp_path), splits=dict(random='x.json'), test_mode=True)
+    config |= dict(data_prefix=dict(img_path='images'), pipeline=[dict(type='LoadImageRGB'), dict(type='PackQuestion')])
+
+    def write(records: list) -> bytes:
+        return '\n'.join(map(json.dumps, records)).encode()
+
+    @bounded
+    @given(st.one_of(damage(whole), bytes_damage(write(whole))))
+    def work(changes: list | bytes) -> None:
+        content = copy.deepcopy(whole)
+        if isinstance(changes, list):
+            harm(content, changes)
+        (tmp_path / 'x.json').write_bytes(changes if isinstance(changes, bytes) else write(content))
+        try:
+            samples = [item['data_samples'] for item in DATASETS.build(config)]
+        except DataError as error:
+            assert str(error)
+            return
+        if isinstance(changes, list):
+            stated = [(record['text'], record['label'].strip().lower() == 'yes') for record in content]
+            assert [(sample.prompt, sample.label) for sample in samples] == stated
 
     in_a_child(work)

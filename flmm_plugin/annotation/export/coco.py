@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pycocotools import mask as coco_mask
-
 from flmm_plugin.annotation.export.categories import Categories
 from flmm_plugin.datasets.sources import Source
 from flmm_plugin.plain_json import to_json
+from flmm_plugin.rle import decode_mask
 
 Record = dict[str, Any]
 
@@ -28,17 +27,19 @@ def write_coco(records: Iterator[tuple[Source, dict[str, Any]]], folder: Path) -
         for phrase in record['phrases']:
             if phrase['grounded']:
                 x0, y0, x1, y1 = phrase['box']
+                optional = {name: phrase[name] for name in ('presence',) if name in phrase}
                 annotations.append(
                     dict(
                         id=len(annotations) + 1,
                         image_id=image_id,
                         category_id=categories.of(phrase['text']),
                         segmentation=phrase['mask'],
-                        area=int(coco_mask.area(phrase['mask'])),
+                        area=int(decode_mask(phrase['mask']).sum()),
                         bbox=[x0, y0, x1 - x0, y1 - y0],
                         iscrowd=0,
                         score=phrase['score'],
                         caption=phrase['text'],
+                        **optional,
                     )
                 )
     instances = dict(images=images, annotations=annotations, categories=categories.records())

@@ -5,7 +5,6 @@ Shape shorthand: N phrases, S signals.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from flmm_plugin.errors import UserError
 from flmm_plugin.models.presence.reliability import limit_for
 from flmm_plugin.models.presence.rule import PresenceRule
 from flmm_plugin.models.presence.signals import FREE, SIGNALS
-from flmm_plugin.plain_json import to_json
+from flmm_plugin.plain_json import parse_json, to_json
 
 #: As ``min_presence`` is given: a probability, ``dict(precision=...)`` of what passes, or None to let all pass.
 Wanted = float | Mapping[str, float] | None
@@ -108,7 +107,7 @@ class PresenceRules:
             UserError: the file is none of :meth:`save`, or of other signals.
         """
         try:
-            content = json.loads(path.read_text())
+            content = parse_json(path.read_bytes(), str(path))
             free, asked = content['free'], content['asked']
             rules = cls(
                 str(content['prompt']),
@@ -134,6 +133,8 @@ def read_rule(content: Mapping[str, Any], names: tuple[str, ...]) -> PresenceRul
     values = [*(getattr(rule, name) for name in NUMBERS), (rule.bias,)]
     if any(len(own) != len(names) for own in values[:-1]) or not all(map(is_number, sum(values, ()))):
         raise ValueError('numbers are missing')
+    if min(rule.spread) <= 0:
+        raise ValueError('a spread is not greater than 0')
     if not all(is_number(point.get(name)) for point in rule.points for name in ('limit', 'precision')):
         raise ValueError('points are no limits and precisions')
     return rule
