@@ -22,6 +22,7 @@ COLUMNS = {
     'answers/caption': 'captions, whole',
     'questions': 'answers, whole',
     'pope': 'POPE, accuracy',
+    'pope/mean/lmms_eval/accuracy': 'POPE, strict',
     'yes_ratio': 'POPE, yes ratio',
 }
 #: Kinds of questions; that of existence by what is right.
