@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flmm_plugin.doctor.findings import Finding, fail, first_line, ok
+from flmm_plugin.doctor.twin import save_twin
 
 EXACT, CONTINUED = 1e-5, 1e-4
 PICTURE = 'certificate.png'
@@ -24,12 +25,16 @@ def certify(name: str) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         try:
             auto: Any = importlib.import_module('flmm_plugin.models.lmms').AutoLMM
-            path = name if has_weights(name) else random_twin(name, folder)
+            path = name if has_weights(name) else save_twin(name, folder)
             lmm = auto(path, dtype='float32', certify=False)
         except Exception as error:  # whatever keeps it from loading is the finding
             yield fail(f'LMM {name}', first_line(error), 'see the message')
             return
-        yield from check_layout(lmm)
+        try:
+            yield from check_layout(lmm)
+        except Exception as error:  # no layout at all: the rest is of no use
+            yield fail('layout', first_line(error), 'see the message')
+            return
         samples, before = make_samples(lmm), lmm.weights_hash()
         checks: tuple[tuple[str, Callable[[Any, Any], float], float], ...] = (
             ('capture = eager', from_eager, EXACT),
@@ -53,41 +58,6 @@ def certify(name: str) -> Iterator[Finding]:
 def has_weights(name: str) -> bool:
     path = Path(importlib.import_module('flmm_plugin.assets').resolve(name))
     return not path.is_dir() or any(file.suffix in ('.safetensors', '.bin') for file in path.iterdir())
-
-
-def random_twin(name: str, folder: str) -> str:
-    """A model of the same config with two layers in each of its towers, and weights drawn at random."""
-    transformers, torch = importlib.import_module('transformers'), importlib.import_module('torch')
-    config = transformers.AutoConfig.from_pretrained(name)
-    for part in (config.get_text_config(), *(getattr(config, field, None) for field in config.sub_configs)):
-        shorten(part)
-    # What says nothing of places and attention is made small: a 72B model's twin fits into a laptop's memory.
-    text = config.get_text_config()
-    if isinstance(getattr(text, 'intermediate_size', None), int):
-        text.intermediate_size = min(text.intermediate_size, 1024)
-    config.tie_word_embeddings = text.tie_word_embeddings = True
-    torch.manual_seed(0)
-    model = transformers.AutoModelForImageTextToText.from_config(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if not parameter.any():  # a projector that begins at zero would answer nothing
-                parameter.normal_(std=0.02)
-    model.save_pretrained(folder)
-    transformers.AutoProcessor.from_pretrained(name).save_pretrained(folder)
-    return folder
-
-
-def shorten(config: Any) -> None:
-    """Two layers; what is said of single layers is kept for these."""
-    for field in ('num_hidden_layers', 'depth'):
-        if isinstance(getattr(config, field, None), int):
-            setattr(config, field, min(getattr(config, field), 2))
-    if getattr(config, 'layer_types', None):
-        first, *others = config.layer_types  # one of each kind: hybrids begin with layers that do not attend
-        config.layer_types = [first, next((kind for kind in others if kind != first), first)]
-    for field, kept in (('fullatt_block_indexes', [1]), ('deepstack_visual_indexes', [0])):
-        if getattr(config, field, None):
-            setattr(config, field, kept)
 
 
 def check_layout(lmm: Any) -> Iterator[Finding]:

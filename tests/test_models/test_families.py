@@ -27,7 +27,7 @@ TEXTS = [
     [Segment('sky', 0), Segment('and'), Segment('grass', 1)],
 ]
 # Models of these types, or on these texts, have heads x head width unlike the width of the model.
-WIDER = ('qwen3_vl', 'qwen3_vl_moe', 'qwen3_5', 'gemma3', 'cohere2', 'paligemma', 'qwen3', 'llama4')
+WIDER = ('qwen3_vl', 'qwen3_vl_moe', 'qwen3_5', 'gemma3', 'gemma4', 'cohere2', 'paligemma', 'qwen3', 'llama4')
 
 
 @pytest.fixture(

@@ -38,18 +38,23 @@ class _Reached(Exception):
 @contextmanager
 def _stop_at_decoder(model: Any) -> Iterator[list[Tensor]]:
     seen: list[Tensor] = []
+    decoder: Any = find_decoder(model, model.config.get_text_config())
 
     def hook(module: Any, args: Any, kwargs: Any) -> None:
-        seen.append(kwargs['inputs_embeds'])
-        raise _Reached
+        # A decoder that puts the image in by itself (Chameleon) is let go on to its first layer.
+        found = kwargs.get('inputs_embeds') if module is decoder else (*args, kwargs.get('hidden_states'))[0]
+        if found is not None:
+            seen.append(found)
+            raise _Reached
 
-    handle = find_decoder(model, model.config.get_text_config()).register_forward_pre_hook(hook, with_kwargs=True)
+    handles = [module.register_forward_pre_hook(hook, with_kwargs=True) for module in (decoder, decoder.layers[0])]
     try:
         yield seen
     except _Reached:
         pass
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 @torch.no_grad()

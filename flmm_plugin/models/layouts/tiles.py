@@ -51,13 +51,27 @@ class Tile:
 def square_tiles(shown: Shown, count: int) -> list[Tile]:
     """Tiles of (T, H, W) pixels, whose ``count`` tokens are shared out evenly, row by row."""
     tiles, height, width = shown.x.shape
-    each = count // tiles
-    rows = round(math.sqrt(each * height / width))
-    cols = each // max(rows, 1)
-    if rows * cols * tiles != count or not same_aspect(rows, cols, height, width):
+    each, rest = divmod(count, tiles)
+    plain, ended = row_shape(each, height, width, 0), row_shape(each, height, width, 1)
+    # Rows that end with a token of their own make square cells; counted as cells, those tokens would bend them.
+    shape = ended if is_exact(ended, height, width) and not is_exact(plain, height, width) else plain
+    if rest or shape is None or not same_aspect(*shape[:2], height, width):
         raise LayoutError(f'{count} image tokens do not lie on {tiles} tiles of {height} x {width} pixels: {NO_PLACE}')
-    tokens = torch.arange(count).view(tiles, rows, cols)
+    rows, cols, end = shape
+    tokens = torch.arange(count).view(tiles, rows, cols + end)[..., :cols]
     return [pixel_tile(shown, index, own) for index, own in enumerate(tokens) if not shown.x[index].isnan().all()]
+
+
+def row_shape(each: int, height: int, width: int, end: int) -> tuple[int, int, int] | None:
+    """Rows and columns of ``each`` tokens on a tile, ``end`` more at the end of each row; None if there are none."""
+    aspect = width / height
+    rows = round((math.sqrt(end + 4 * aspect * each) - end) / (2 * aspect))
+    return (rows, each // rows - end, end) if rows and each % rows == 0 and each // rows > end else None
+
+
+def is_exact(shape: tuple[int, int, int] | None, height: int, width: int) -> bool:
+    """Are the cells of a tile square?"""
+    return shape is not None and height * shape[1] == width * shape[0]
 
 
 def same_aspect(rows: int, cols: int, height: int, width: int) -> bool:

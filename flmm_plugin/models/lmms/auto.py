@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from flmm_plugin.errors import UserError
 from flmm_plugin.models.layouts.kept import certify_once
 from flmm_plugin.models.layouts.layout import Layout, measure_layout
 from flmm_plugin.models.lmms.base import FrozenLMM
@@ -56,11 +57,29 @@ class AutoLMM(FrozenLMM):
             options['processor'] = load_processor(pretrained, processor_kwargs or {})
         self._layouts: dict[tuple[int, int], Layout] = {}
         super().__init__(pretrained, **options)
+        self.check_processor()
         self.num_grids = max(len(self.layout(size).grids) for size in TRIAL_SIZES)
         if self.device.type != 'meta':
             self.sight()
         if certify:
             certify_once(self)
+
+    def check_processor(self) -> None:
+        """Let the processor write a picture into a prompt.
+
+        Raises:
+            UserError: it cannot, or what it writes cannot be told from the text.
+        """
+        try:
+            _ = self._frame
+        except UserError:
+            raise
+        except Exception as error:  # whatever a processor of any make stumbles over
+            reason = (str(error).strip().splitlines() or [''])[0]
+            raise UserError(
+                f'{self.name}: its processor makes no prompt with a picture ({type(error).__name__}: {reason}). Does '
+                'the chat template write the image as this processor asks for it?'
+            ) from error
 
     def sight(self) -> None:
         """Learn who sees whom.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import torch
 from packaging.version import Version
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import Cache, __version__
 
 TRANSFORMERS = Version(__version__)
@@ -17,10 +18,15 @@ def dtype_argument(dtype: str) -> dict[str, str]:
     return {'dtype' if Version('4.56') <= TRANSFORMERS else 'torch_dtype': dtype}
 
 
-def last_logits_only(model: nn.Module) -> dict[str, Any]:
-    """Ask for one row of logits: grounding needs none, and all of them are (N, vocabulary)."""
+def last_logits_only(model: Any) -> dict[str, Any]:
+    """Ask for one row of logits: grounding needs none, and all of them are (N, vocabulary).
+
+    Layers that share their keys (Gemma 4) leave out all other rows where a number asks for it, not where an index does.
+    """
     accepted = inspect.signature(model.forward).parameters
-    return {name: 1 for name in ('logits_to_keep', 'num_logits_to_keep') if name in accepted}
+    shared = getattr(model.config.get_text_config(), 'num_kv_shared_layers', 0)
+    rows = torch.tensor([-1]) if shared else 1
+    return {name: rows for name in ('logits_to_keep', 'num_logits_to_keep') if name in accepted}
 
 
 def crop_cache(past: Cache, length: int) -> None:

@@ -14,8 +14,8 @@ from flmm_plugin.models.layouts import certificate
 from flmm_plugin.models.layouts.certificate import certifiable_sizes, certify_layout, examine
 from flmm_plugin.models.layouts.errors import LayoutError
 from flmm_plugin.models.layouts.layout import Layout
-from flmm_plugin.models.layouts.ramp import measure
-from flmm_plugin.models.layouts.tiles import Tile
+from flmm_plugin.models.layouts.ramp import Shown, measure
+from flmm_plugin.models.layouts.tiles import Tile, square_tiles
 from flmm_plugin.models.lmms import AutoLMM
 from tests.auto_families import FAMILIES, MORE_FAMILIES
 
@@ -80,6 +80,13 @@ def test_trained_tower_with_and_without_localising(monkeypatch: pytest.MonkeyPat
     size = certifiable_sizes(lmm)[0]
     lmm._layouts[size] = spoilt(lmm.layout(size), 'mirrored')
     assert examine(lmm, size).wrong
+
+
+def test_rows_that_end_with_a_token():
+    """Emu3's: 3 x 5 cells and a token after each row, all of one id; 3 x 6 would be cells that are not square."""
+    across, down = torch.linspace(0.01, 0.99, 50).expand(1, 30, -1), torch.linspace(0.01, 0.99, 30)[None, :, None]
+    (tile,) = square_tiles(Shown(across, down.expand_as(across), 50), 18)
+    assert tile.tokens.tolist() == [[0, 1, 2, 3, 4], [6, 7, 8, 9, 10], [12, 13, 14, 15, 16]]
 
 
 def test_processor_without_pixel_values():

@@ -1,0 +1,54 @@
+"""A small random model of an LMM's config, for certifying it without its weights."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+#: What says nothing of places and attention is made narrow: a 72B model's twin fits into a laptop's memory.
+WIDTHS = dict(
+    intermediate_size=1024, intermediate_size_mlp=1024, moe_intermediate_size=64, shared_expert_intermediate_size=64
+)
+
+
+def save_twin(name: str, folder: str) -> str:
+    """Write to ``folder`` a model of ``name``'s config with two layers in each tower, and weights drawn at random.
+
+    Its widths, heads and vocabulary are the config's own. Kept in bf16: on disk and while it is made, half of what it
+    takes when it is examined.
+    """
+    transformers, torch = importlib.import_module('transformers'), importlib.import_module('torch')
+    dtype_argument = importlib.import_module('flmm_plugin.models.lmms.compat').dtype_argument
+    path = importlib.import_module('flmm_plugin.assets').resolve(name)
+    config = transformers.AutoConfig.from_pretrained(path)
+    text = config.get_text_config()
+    for part in (text, *(getattr(config, field, None) for field in config.sub_configs if field != 'text_config')):
+        if part is not None:
+            shorten(part)
+    for field, width in WIDTHS.items():
+        if isinstance(getattr(text, field, None), int):
+            setattr(text, field, min(getattr(text, field), width))
+    config.tie_word_embeddings = text.tie_word_embeddings = True
+    torch.manual_seed(0)
+    ((argument, _),) = dtype_argument('').items()
+    model = transformers.AutoModelForImageTextToText.from_config(config, **{argument: torch.bfloat16})
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if not parameter.any():  # a projector that begins at zero would answer nothing
+                parameter.normal_(std=0.02)
+    model.save_pretrained(folder)
+    transformers.AutoProcessor.from_pretrained(path).save_pretrained(folder)
+    return folder
+
+
+def shorten(config: Any) -> None:
+    """Two layers; what is said of single layers is kept for these."""
+    for field in ('num_hidden_layers', 'depth'):
+        if isinstance(getattr(config, field, None), int):
+            setattr(config, field, min(getattr(config, field), 2))
+    if getattr(config, 'layer_types', None):
+        first, *others = config.layer_types  # one of each kind: hybrids begin with layers that do not attend
+        config.layer_types = [first, next((kind for kind in others if kind != first), first)]
+    for field, kept in (('fullatt_block_indexes', [1]), ('deepstack_visual_indexes', [0]), ('num_kv_shared_layers', 0)):
+        if getattr(config, field, None):
+            setattr(config, field, kept)
