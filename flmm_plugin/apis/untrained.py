@@ -23,6 +23,8 @@ ADAPTERS = {
 #: Towers with a square of fixed size, which LlavaLMM takes for granted; the class has others too.
 SQUARE_TOWERS = ('clip_vision_model', 'siglip_vision_model')
 SAM_FILES = ('.pth', '.pt', '.safetensors')
+#: What an untrained decoder is given; several cuts, because one does not suit things and stuff alike.
+PROMPTS = dict(prompts=['mask', 'box'], levels=[-1.0, 0.0, 1.0])
 WHERE = 'https://github.com/facebookresearch/segment-anything#model-checkpoints'
 
 
@@ -58,7 +60,7 @@ def adapter_of(lmm: str) -> str:
 
 
 def refiner_of(sam: str | Path | None) -> dict[str, Any]:
-    """The refiner's config: a box for its prompt."""
+    """The refiner's config."""
     if sam is None:
         raise UserError(f"no SAM: give sam='sam_vit_b_01ec64.pth' ({WHERE}), or sam='none' for masks without one")
     name = str(sam)
@@ -66,7 +68,7 @@ def refiner_of(sam: str | Path | None) -> dict[str, Any]:
         return dict(type='none')
     path = Path(resolve(name))
     if path.is_file():
-        return dict(type='SAMRefiner', arch=arch_of(read_tensors(path), name), checkpoint=name, prompts=['box'])
+        return dict(type='SAMRefiner', arch=arch_of(read_tensors(path), name), checkpoint=name, **PROMPTS)
     if not path.is_dir() and (path.suffix in SAM_FILES or name.startswith((SCHEME, '/', '.'))):
         raise UserError(f'there is no SAM file {name}: {WHERE} has them')
-    return dict(type='HFSAMRefiner', pretrained=name, prompts=['box'])
+    return dict(type='HFSAMRefiner', pretrained=name, **PROMPTS)

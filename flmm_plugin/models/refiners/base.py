@@ -39,7 +39,7 @@ class PromptedRefiner(nn.Module, ABC):
         cache: says which image features are kept.
         multimask_output: the decoder gives several masks a prompt, for prompts that may mean several things.
         levels: logits at which the coarse mask is cut, each of which gives a prompt; 0, a probability of one half, by
-            default. Of all masks of a phrase the one of greatest predicted IoU x IoU with its coarse mask is kept.
+            default. Of all masks of a phrase one is kept, see :func:`choose`.
     """
 
     model: Any

@@ -8,7 +8,7 @@ import torch
 from skimage.filters import threshold_otsu
 
 from flmm_plugin.models.mask_heads import AttentionMaskHead
-from flmm_plugin.models.mask_heads.attention import otsu, smooth
+from flmm_plugin.models.mask_heads.attention import by_spread, otsu, smooth
 from flmm_plugin.models.mask_heads.batching import coarse_logits
 from flmm_plugin.structures import Region
 
@@ -23,11 +23,11 @@ def maps_of_two_phrases() -> torch.Tensor:
 
 
 def test_masks_lie_where_attention_is_and_the_others_is_not() -> None:
-    masks = AttentionMaskHead(in_channels=3, contrast=1.0)(maps_of_two_phrases()) > 0
+    masks = AttentionMaskHead(in_channels=3, contrast=1.0, sigma=0.7, threshold=0.6)(maps_of_two_phrases()) > 0
     assert masks.shape == (2, 64, 64)
     assert masks[0, 14:23, 14:23].all() and masks[1, 46:55, 42:55].all()
     assert not masks[0, 30:].any() and not masks[1, :30].any()  # the corner that both look at is in neither
-    assert (AttentionMaskHead(contrast=0.0, threshold=0.3)(maps_of_two_phrases()) > 0)[:, 0, -1].all()
+    assert (AttentionMaskHead(contrast=0.0, sigma=0.7, threshold=0.3)(maps_of_two_phrases()) > 0)[:, 0, -1].all()
 
 
 def test_a_phrase_alone_has_no_contrast_and_a_dark_map_no_mask() -> None:
@@ -49,10 +49,18 @@ def test_otsu_is_that_of_skimage() -> None:
         assert ((one > float(ours)) != (one > theirs)).mean() < 0.01
 
 
-@pytest.mark.parametrize('rule', ['mean', 'otsu', 0.4])
+@pytest.mark.parametrize('rule', ['mean', 'otsu', 'spread', 0.4])
 def test_rules_give_masks(rule: float | str) -> None:
     masks = AttentionMaskHead(threshold=rule)(maps_of_two_phrases()) > 0
     assert masks.flatten(1).any(1).all() and not masks.flatten(1).all(1).any()
+
+
+def test_what_is_spread_is_cut_lower() -> None:
+    spot, region = torch.zeros(2, 1, 14, 14)
+    spot[0, 4:7, 4:7] = 1
+    region[0, 7:] = torch.rand(7, 14, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.5
+    thresholds = by_spread(torch.cat([spot, region / region.max()]))
+    assert thresholds[0] > 0.6 and thresholds[1] == 0.25
 
 
 def test_smoothing_keeps_what_there_is_of_attention() -> None:

@@ -79,7 +79,7 @@ def test_the_kept_mask_is_sure_and_agrees() -> None:
     logits[1] = 1  # surer, everywhere
     logits[2, 0, 2:4, 2:6] = 1  # half of it, surer
     logits[3, 0, 2:6, 2:6] = 1
-    scores = torch.tensor([[0.8], [0.9], [0.9], [0.5]])
+    scores = torch.tensor([[0.8], [0.9], [0.9], [0.7]])
     torch.testing.assert_close(agreement(logits, coarse)[:, 0], torch.tensor([1.0, 0.25, 0.5, 1.0]))
     masks, kept = choose(logits, scores, coarse, levels=2)
     assert torch.equal(masks, torch.stack([logits[0, 0], logits[3, 0]]))
@@ -105,7 +105,7 @@ def test_levels_and_several_masks_are_those_decoded_alone(text: bool) -> None:
             more = list(sparse) if words is None else [torch.cat([one, words[index]]) for one in sparse]
             found, sure = both.decode(own * 2, dense, more)
             assert found.shape[:2] == (2, 3)
-            worth = (sure * agreement(found, both.mask_prompts(cuts, input_size)[:, 0])).flatten()
+            worth = (sure.clamp(min=0) ** 2 * agreement(found, both.mask_prompts(cuts, input_size)[:, 0])).flatten()
             best = int(worth.argmax())
             expected = both.image_masks(found.flatten(0, 1)[best : best + 1], input_size, SIZE)
             torch.testing.assert_close(masks[index : index + 1], expected, atol=1e-3, rtol=1e-3)
