@@ -26,6 +26,7 @@ WEB = [
 ]
 EVAL = [
     'lmms-eval>=0.7.3,<0.8',  # whose registry takes models from entry points
+    'filelock<4',  # lmms-eval 0.7.3 reaches into the third release
     'pycocoevalcap>=1.2',  # METEOR and CIDEr of captions; they need Java
 ]
 EXTRAS = {
