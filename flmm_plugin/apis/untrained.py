@@ -23,8 +23,10 @@ ADAPTERS = {
 #: Towers with a square of fixed size, which LlavaLMM takes for granted; the class has others too.
 SQUARE_TOWERS = ('clip_vision_model', 'siglip_vision_model')
 SAM_FILES = ('.pth', '.pt', '.safetensors')
-#: What an untrained decoder is given; several cuts, because one does not suit things and stuff alike.
-PROMPTS = dict(prompts=['mask', 'box'], levels=[-1.0, 0.0, 1.0])
+#: What a decoder is given that was never shown attention: best on photos, with MobileSAM (docs/untrained.md).
+PROMPTS = dict(prompts=['box'], levels=[-1.0, 0.0, 1.0], multimask_output=True)
+#: What the tiny one is given, whose three masks were never trained: best on scenes.
+TINY_PROMPTS = dict(prompts=['mask', 'box'], levels=[-1.0, 0.0, 1.0])
 WHERE = 'https://github.com/facebookresearch/segment-anything#model-checkpoints'
 
 
@@ -68,7 +70,8 @@ def refiner_of(sam: str | Path | None) -> dict[str, Any]:
         return dict(type='none')
     path = Path(resolve(name))
     if path.is_file():
-        return dict(type='SAMRefiner', arch=arch_of(read_tensors(path), name), checkpoint=name, **PROMPTS)
+        arch = arch_of(read_tensors(path), name)
+        return dict(type='SAMRefiner', arch=arch, checkpoint=name, **(TINY_PROMPTS if arch == 'tiny' else PROMPTS))
     if not path.is_dir() and (path.suffix in SAM_FILES or name.startswith((SCHEME, '/', '.'))):
         raise UserError(f'there is no SAM file {name}: {WHERE} has them')
     return dict(type='HFSAMRefiner', pretrained=name, **PROMPTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -46,7 +46,7 @@ def measure_length(subject: Subject, length: int, phrases: int, repeats: int) ->
     question = replace(sample, phrase_ids=torch.full_like(sample.phrase_ids, -1))
     past, answer = generate(lmm, question)
     said = with_answer(question, answer, phrases)
-    ways = {
+    ways: dict[str, Callable[[], object]] = {
         'bare': partial(bare, lmm, [sample]),
         'captured': partial(captured, lmm, [sample]),
         'answer': partial(generate, lmm, question),

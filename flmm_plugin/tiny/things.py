@@ -8,13 +8,18 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from flmm_plugin.apis.grounding import Seen
+from flmm_plugin.apis.images import read_image
+from flmm_plugin.apis.phrases import Phrase
 from flmm_plugin.datasets.scenes import Scene, render
-from flmm_plugin.datasets.scenes.language import noun_phrase
+from flmm_plugin.datasets.scenes.language import narrative
 from flmm_plugin.datasets.scenes.render import FIRST_THING
-from flmm_plugin.datasets.scenes.world import groups
+from flmm_plugin.structures import Segment
 
+QUESTION = 'Describe the image.'
 TOUCH = 3  # pixels between things that touch
 MATCH = 0.5  # IoU beyond which a thing is found: no two masks that do not overlap can both have it
 
@@ -39,14 +44,16 @@ class Count:
 def count_things(ask: Any, scenes: Iterable[Scene]) -> dict[str, Count]:
     """Counts by kind of phrase, ``'single'``, ``'plural, apart'`` and ``'plural, touching'``.
 
-    ``ask``: an :class:`FLMMInferencer` with ``instances=True``; the phrases are those of the scenes' narratives.
+    ``ask``: an :class:`FLMMInferencer` with ``instances=True``, which reads the scenes' narratives as answers.
     """
     counts = {kind: Count() for kind in ('single', 'plural, apart', 'plural, touching')}
     for scene in scenes:
         image, owners = render(scene)
-        members = groups(scene)
-        answer = ask(image, phrases=[noun_phrase(scene.things[group[0]], len(group)) for group in members])
-        for group, phrase in zip(members, answer.phrases, strict=True):
+        spans = [span for span in narrative(scene) if span.grounded]
+        for span, phrase in zip(spans, ground_narrative(ask, image, scene), strict=True):
+            group = span.things
+            if not group:
+                continue
             truth = [mask for index in group if (mask := owners == index + FIRST_THING).any()]
             count = counts[kind_of(truth)]
             found = [one.mask for one in phrase.instances]
@@ -54,6 +61,19 @@ def count_things(ask: Any, scenes: Iterable[Scene]) -> dict[str, Count]:
             count.found += len(found)
             count.right += sum(any(iou(mask, one) > MATCH for one in found) for mask in truth)
     return counts
+
+
+@torch.inference_mode()
+def ground_narrative(ask: Any, image: NDArray[np.uint8], scene: Scene) -> tuple[Any, ...]:
+    """The grounded phrases of a scene's narrative, stuff among them."""
+    pixels, segments, count = read_image(image), [], 0
+    for span in narrative(scene):
+        segments.append(Segment(span.text, count if span.grounded else -1))
+        count += span.grounded
+    lmm = ask.model.lmm
+    inputs = lmm.prepare(pixels, QUESTION, segments)
+    phrases = [Phrase(one.text, ()) for one in segments if one.phrase >= 0]
+    return ask.grounder.ground_batch([Seen(pixels, phrases, inputs, lmm([inputs])[0])])[0]
 
 
 def kind_of(truth: Sequence[NDArray[np.bool_]]) -> str:

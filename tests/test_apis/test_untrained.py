@@ -94,10 +94,11 @@ def test_without_pictures_the_middle_layers_point(other: Path, log: pytest.LogCa
 def test_adapters_and_refiners(tmp_path: Path) -> None:
     for name, (save, adapter) in FAMILIES.items():
         assert adapter_of(str(save(tmp_path / name))) == adapter
-    assert refiner_of(SAM)['arch'] == 'tiny'
+    assert refiner_of(SAM)['arch'] == 'tiny' and 'multimask_output' not in refiner_of(SAM)
     assert refiner_of(save_segmenter('sam', tmp_path / 'sam'))['type'] == 'HFSAMRefiner'
     if (REAL / 'sam/mobile_sam.pt').exists():
-        assert refiner_of(REAL / 'sam/mobile_sam.pt')['arch'] == 'vit_t'
+        found = refiner_of(REAL / 'sam/mobile_sam.pt')
+        assert found['arch'] == 'vit_t' and found['multimask_output']
 
 
 def test_wrong_use_is_one_clear_error(other: Path, tmp_path: Path) -> None:

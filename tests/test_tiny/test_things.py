@@ -6,7 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
+from flmm_plugin.apis import FLMMInferencer
 from flmm_plugin.datasets.scenes import Scene, Thing, render
 from flmm_plugin.datasets.scenes.render import FIRST_THING
 from flmm_plugin.tiny.things import count_things
@@ -20,24 +22,30 @@ def scene(*places: tuple[float, float]) -> Scene:
     return Scene(192, 192, 'sky', 'grass', 100.0, 0.0, 0.0, tuple(things), order, 0)
 
 
-def test_counts_by_kind() -> None:
+def test_counts_by_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one who sees all but joins what touches, and sees a thing too many."""
     apart, touching = scene((40, 40), (140, 60)), scene((60, 50), (90, 60))
 
-    def ask(image: np.ndarray, phrases: list[str]) -> Any:
-        assert phrases == ['two small red stars', 'a small blue circle']
-        owners = next(owners for one in (apart, touching) for drawn, owners in [render(one)] if (drawn == image).all())
+    def ground(ask: Any, image: np.ndarray, drawn: Scene) -> Any:
+        owners = render(drawn)[1]
         first, second, circle = (owners == FIRST_THING + index for index in range(3))
-        stars = [first, second] if (image == render(apart)[0]).all() else [first | second]
-        found = [stars, [circle, owners == 0]]
-        return SimpleNamespace(
-            phrases=[SimpleNamespace(instances=[SimpleNamespace(mask=mask) for mask in own]) for own in found]
-        )
+        stars = [first, second] if drawn is apart else [first | second]
+        found = [[owners == 0], [owners == 1], stars, [circle, owners == 0]]
+        return [SimpleNamespace(instances=[SimpleNamespace(mask=mask) for mask in own]) for own in found]
 
-    counts = count_things(ask, [apart, touching])
+    monkeypatch.setattr('flmm_plugin.tiny.things.ground_narrative', ground)
+    counts = count_things(None, [apart, touching])
     assert {kind: (one.there, one.found, one.right) for kind, one in counts.items()} == {
         'single': (2, 4, 2),
         'plural, apart': (2, 2, 2),
         'plural, touching': (2, 1, 0),
     }
     assert counts['single'].precision == 0.5 and counts['single'].recall == 1
+
+
+def test_the_tiny_model_finds_what_a_narrative_names() -> None:
+    ask = FLMMInferencer(
+        lmm='flmm_plugin::tiny_llava', sam='flmm_plugin::tiny_sam.safetensors', device='cpu', instances=True
+    )
+    counts = count_things(ask, [scene((40, 40), (140, 60))])
+    assert counts['plural, apart'].right >= 1 and counts['single'].right == 1
