@@ -14,8 +14,8 @@ WIDTHS = dict(
 def save_twin(name: str, folder: str) -> str:
     """Write to ``folder`` a model of ``name``'s config with two layers in each tower, and weights drawn at random.
 
-    Its widths, heads and vocabulary are the config's own. Kept in bf16: on disk and while it is made, half of what it
-    takes when it is examined.
+    Its width, heads and vocabulary are the config's own. Drawn in fp32, whatever the config says: five times as
+    fast as in bf16. Written in bf16.
     """
     transformers, torch = importlib.import_module('transformers'), importlib.import_module('torch')
     dtype_argument = importlib.import_module('flmm_plugin.models.lmms.compat').dtype_argument
@@ -31,12 +31,12 @@ def save_twin(name: str, folder: str) -> str:
     config.tie_word_embeddings = text.tie_word_embeddings = True
     torch.manual_seed(0)
     ((argument, _),) = dtype_argument('').items()
-    model = transformers.AutoModelForImageTextToText.from_config(config, **{argument: torch.bfloat16})
+    model = transformers.AutoModelForImageTextToText.from_config(config, **{argument: torch.float32})
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.any():  # a projector that begins at zero would answer nothing
                 parameter.normal_(std=0.02)
-    model.save_pretrained(folder)
+    model.to(torch.bfloat16).save_pretrained(folder)
     transformers.AutoProcessor.from_pretrained(path).save_pretrained(folder)
     return folder
 

@@ -58,7 +58,7 @@ FURTHER = MORE_FAMILIES | known(
     ('gemma4', others.save_gemma4, 'Gemma4Config'),
     ('glm46v', others.save_glm46v, 'Glm46VConfig'),
     ('lighton_ocr', others.save_lighton_ocr, 'LightOnOcrConfig'),
-    ('video_llava', others.save_video_llava, 'VideoLlavaVideoProcessor'),
+    ('video_llava', others.save_video_llava, 'FastVlmConfig'),  # earlier releases do not list it
     ('llava_next_video', others.save_llava_next_video, 'LlavaNextVideoVideoProcessor'),
 )
 # Those that cannot be grounded.

@@ -139,6 +139,7 @@ def save_fast_vlm(folder: Path) -> Path:
     config = tf.FastVlmConfig(
         vision_config=tf.TimmWrapperConfig(
             architecture='fastvit_mci3',
+            hidden_size=64,
             do_pooling=True,
             global_pool='avg',
             model_args=dict(

@@ -7,7 +7,7 @@ from typing import Any
 
 import transformers as tf
 
-from tests.auto_families.parts import TEXT, save, template, tokenizer
+from tests.auto_families.parts import TEXT, as_class, save, template, tokenizer
 from tests.auto_families.rotary import glm4v
 from tests.tiny_lmms import PINPOINTS, SIZES
 
@@ -87,7 +87,8 @@ def save_video_llava(folder: Path) -> Path:
 
 def save_llava_next_video(folder: Path) -> Path:
     """Pictures as LLaVA-NeXT."""
-    words = tokenizer(folder, image_token='<image>', video_token='<video>')
+    marks = dict(image_token='<image>', video_token='<video>')
+    words = as_class(tokenizer(folder, **marks), 'LlamaTokenizerFast', **marks)
     size, pinpoints = {'height': 56, 'width': 56}, [[h * 7 // 4, w * 7 // 4] for h, w in PINPOINTS]
     config = tf.LlavaNextVideoConfig(
         vision_config=tf.CLIPVisionConfig(**CLIP),
