@@ -116,8 +116,7 @@ def main() -> None:
     print(f'{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters', flush=True)
 
     def save(scenes: int = 200) -> str:
-        model.save_pretrained(args.out_dir)
-        processor.save_pretrained(args.out_dir)
+        family.save(model, processor, args.out_dir)
         return measure(scenes)
 
     recipe = Recipe(family, model, processor, args)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,11 @@ class TinyFamily(ABC):
     @abstractmethod
     def positions(self, model: Any, ids: Tensor, pixels: dict[str, Tensor]) -> Tensor:
         """Positions of the token ``ids`` (N,) up to the image's end: (N,), or (3, N) where they are multimodal."""
+
+    def save(self, model: Any, processor: Any, folder: Path) -> None:
+        """Both as transformers saves them."""
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
 
 
 def build_tokenizer(special: Sequence[str], end: str, **options: Any) -> PreTrainedTokenizerFast:

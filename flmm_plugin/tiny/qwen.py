@@ -5,7 +5,9 @@ Shape shorthand: as in family.py.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -81,6 +83,7 @@ class TinyQwen(TinyFamily):
         # of some 14 rows. Of the usual base (1e6) those of columns would be too slow to tell one from the next.
         text = dict(
             text_sizes(tokenizer, width, layers),
+            bos_token_id=tokenizer.convert_tokens_to_ids('<|im_start|>'),  # else transformers 5 takes the large one's
             max_position_embeddings=1024,
             rope_theta=50.0,
             rope_scaling={'type': 'mrope', 'mrope_section': [2, 3, 3]},
@@ -119,3 +122,11 @@ class TinyQwen(TinyFamily):
 
     def positions(self, model: Any, ids: Tensor, pixels: dict[str, Tensor]) -> Tensor:
         return model.model.get_rope_index(ids[None], pixels['image_grid_thw'][:1])[0][:, 0]
+
+    def save(self, model: Any, processor: Any, folder: Path) -> None:
+        """The tokenizer under its general class: transformers 5 makes a Qwen2Tokenizer anew, of bytes and merges."""
+        super().save(model, processor, folder)
+        path = folder / 'tokenizer_config.json'
+        config = json.loads(path.read_text())
+        path.write_text(json.dumps(dict(config, tokenizer_class='PreTrainedTokenizerFast'), indent=2) + '\n')
+        (folder / 'vocab.json').unlink(missing_ok=True)

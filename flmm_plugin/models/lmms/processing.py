@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from logging import getLogger
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,10 @@ from flmm_plugin.assets import resolve
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.lmms.compat import TRANSFORMERS
 from flmm_plugin.models.lmms.refusals import why_not
+from flmm_plugin.quiet import without_messages
 
+#: Of the warning that a tokenizer is loaded by another class than it names: what holds of a folder that names none.
+GENERAL_TOKENIZER = "this checkpoint is 'PreTrainedTokenizerFast'"
 QUESTION = 'Please describe.'
 
 
@@ -54,7 +58,8 @@ def load_processor(name: str, options: Mapping[str, Any]) -> Any:
     """
     chosen = {'use_fast': True} if Version('5') > TRANSFORMERS else {}
     try:
-        processor = AutoProcessor.from_pretrained(resolve(name), **{**chosen, **options})
+        with without_messages(getLogger('transformers.tokenization_utils_base'), GENERAL_TOKENIZER):
+            processor = AutoProcessor.from_pretrained(resolve(name), **{**chosen, **options})
     except (OSError, ValueError, ImportError) as error:  # the last names the package that it needs
         reason = str(error).strip().splitlines()[0]
         raise UserError(f'{name}: its processor cannot be loaded ({reason})') from error
