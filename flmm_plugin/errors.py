@@ -41,6 +41,8 @@ def explain(error: Exception) -> str | None:
     """What to tell the user, or None if the error is not one that a user can mend."""
     if isinstance(error, (UserError, FileNotFoundError)):
         return _from_worker(str(error))
+    if isinstance(error, ImportError) and 'pip install' in str(error):  # a package that an option needs
+        return str(error)
     if isinstance(error, pickle.UnpicklingError):
         return f'A file is damaged, or holds more than the plain data that may be read from it.\n{error}'
     unknown = re.search(r'(\S+) is not in the (\S+)::(.+?) registry', str(error))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -15,6 +14,7 @@ from flmm_plugin.engine.config import (
     newest_checkpoint,
     set_local_rank,
 )
+from flmm_plugin.engine.impossible import check_possible
 from flmm_plugin.engine.options import OptionsAction
 from flmm_plugin.engine.processes import join_cpu_processes
 from flmm_plugin.errors import UserError, readable_errors
@@ -50,8 +50,6 @@ def apply_arguments(config: Config, args: argparse.Namespace) -> None:
     """Write what the arguments ask for into the config."""
     config.launcher = args.launcher
     if args.amp:
-        if not torch.cuda.is_available():
-            raise UserError('--amp needs a GPU: mmengine mixes precisions on GPUs only.')
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.loss_scale = 'dynamic'
     if args.auto_scale_lr:
@@ -70,6 +68,7 @@ def main() -> None:
         config = load_config(args.config, args.cfg_options, args.work_dir)
         check_trained_model(config.model)
         apply_arguments(config, args)
+        check_possible(config)
         check_data_folders(config, 'train_dataloader', 'val_dataloader')
         join_cpu_processes(config)
         Runner.from_cfg(config).train()

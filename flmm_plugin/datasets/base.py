@@ -154,6 +154,17 @@ class GroundingDataset(BaseDataset):
             'Another place is named by `--cfg-options data_root=FOLDER`.'
         )
 
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """The categories of a sample, for ``ClassBalancedDataset``; those of RefCOCO's references or a panoptic image.
+
+        Raises:
+            UserError: this kind of data set has none.
+        """
+        info = BaseDataset.get_data_info(self, idx)
+        if 'cat_ids' not in info:
+            raise UserError(f'{type(self).__name__} knows no categories that ClassBalancedDataset could balance.')
+        return list(info['cat_ids'])
+
     def image_path(self, file_name: str) -> str:
         return join_path(self.data_prefix['img_path'], file_name)
 

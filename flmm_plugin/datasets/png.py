@@ -58,6 +58,8 @@ class PNGDataset(GroundingDataset):
                     continue
                 sample = self.sample(image, f'{self.name or PROTOCOL}/{image.whole("id")}/{index}', PROTOCOL)
                 sample.update(segments=segments, phrases=phrases)
+                parts = annotation.records('segments_info', 'segment')
+                sample.update(cat_ids=sorted({part.whole('category_id') for part in parts}))
                 sample.update(seg_map_path=join_path(self.data_prefix['seg_path'], annotation.words('file_name')))
                 samples.append(sample)
         if not samples:

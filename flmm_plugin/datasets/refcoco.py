@@ -95,7 +95,9 @@ class RefCOCODataset(ExpressionDataset):
             self.count_flat(count_flat(annotation.value('segmentation')), annotation.where)
         ids = ', '.join(str(annotation.identity()) for annotation in found) or 'none'
         segmentations = [annotation.value('segmentation') for annotation in found]
-        return self.target(sentences, segmentations, f'{self.ann_file}: annotation {ids} of image {image_id}')
+        categories = {annotation.whole('category_id') for annotation in found if 'category_id' in annotation}
+        target = self.target(sentences, segmentations, f'{self.ann_file}: annotation {ids} of image {image_id}')
+        return dict(target, categories=categories)
 
     def _annotations(self, ref: Record, annotations: Table) -> list[Record]:
         """What a reference means: records of COCO's instances, whose masks are united."""
@@ -104,7 +106,9 @@ class RefCOCODataset(ExpressionDataset):
     def _sample(self, image: Record, targets: list[dict], split: str) -> dict:
         """One sample of all targets of an image."""
         full_name = f'{self.name}_{split}' if self.name else split
-        sample = self.sample(image, f'{full_name}/{image.identity()}', self.protocol, targets=targets)
+        cat_ids = sorted(set().union(*(target.pop('categories') for target in targets)))
+        about: dict[str, Any] = dict(targets=targets, cat_ids=cat_ids)
+        sample = self.sample(image, f'{full_name}/{image.identity()}', self.protocol, **about)
         if self.name or len(self.splits) > 1:
             sample['dataset_name'] = full_name
         return sample

@@ -78,7 +78,8 @@ def attend_rows(
         causal: hide the keys after each row where ``mask`` is None.
         options: ``dropout`` and ``scaling`` of transformers' function.
     """
-    attended = query.new_zeros(query.shape[0], query.shape[2], query.shape[1], value.shape[-1])
+    # Under autocast the values have the dtype of the result; rotary embeddings may have left queries in fp32.
+    attended = value.new_zeros(query.shape[0], query.shape[2], query.shape[1], value.shape[-1])
     masks = None if mask is None else mask.expand(len(query), -1, -1, -1)
     num_keys = key.shape[2]
     for b, own in enumerate(rows):
