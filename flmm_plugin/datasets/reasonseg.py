@@ -101,7 +101,14 @@ class ReasonSegDataset(GroundingDataset):
         prefix = '/'.join(filter(None, (self.name, stem)))
         image = Record({'id': stem, 'file_name': file_name, **stated_size(record)}, path)
         return [
-            self.sample(image, f'{prefix}/{number}', self.protocol, texts=wordings, **common)
+            # An answer is another sample than the wording that it answers: one run may test and draw both.
+            self.sample(
+                image,
+                f'{prefix}/{"answered" if self.sentences == "answered" else number}',
+                self.protocol,
+                texts=wordings,
+                **common,
+            )
             for number, wordings in enumerate(choices)
         ]
 

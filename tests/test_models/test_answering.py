@@ -113,6 +113,7 @@ def test_both_protocols_in_one_run(model: Any, reasonseg_root: Path) -> None:
     model.max_tokens = 2
     items = [dataset(reasonseg_root)[1], dataset(reasonseg_root, 'first_sentence')[1]]
     answered, grounded = predict(model, items)
+    assert (answered.sample_id, grounded.sample_id) == ('street_2/answered', 'street_2/0')
     assert 'answer' in answered and 'answer' not in grounded and grounded.pred_instances.phrases == ['the lens']
     alone = dataset(reasonseg_root, 'first_sentence')[1]
     super(type(model), model).predict([alone['inputs']], [alone['data_samples']])
