@@ -82,5 +82,5 @@ def decode_one_by_one(
         )
         for own, mask, prompt in zip(features, dense, prompts, strict=True)
     ]
-    logits, scores = (torch.cat(tensors)[:, 0] for tensors in zip(*singles, strict=True))
+    logits, scores = (torch.cat(tensors) for tensors in zip(*singles, strict=True))
     return logits, scores
