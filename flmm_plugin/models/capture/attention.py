@@ -73,7 +73,6 @@ def select_attention(
         yield capture
     finally:
         _active.reset(token)
-    capture.look()
     missing = sorted(capture.places.keys() - capture.reported)
     if missing:
         raise RuntimeError(

@@ -79,6 +79,7 @@ class AttentionCapture:
 
     def maps(self, sample: int) -> Tensor:
         """(P, heads kept in all layers, C) fp32 attention of one sample, averaged over the tokens of each phrase."""
+        self.look()  # a pass that was broken off leaves layers waiting too
         return self.kept[sample]
 
     def add(self, one: AttendedLayer) -> None:

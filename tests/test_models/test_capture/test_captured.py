@@ -62,3 +62,34 @@ def test_no_more_wait_than_there_is_room_for(monkeypatch):
     size = 2 * TOKENS * (HEADS + 2) * 8 * 4  # queries of 4 heads and keys of 2, 8 wide, fp32, two samples
     monkeypatch.setitem(captured.ROOM, 'cpu', 3 * size)
     assert capture(model)[1] == [3, 1]
+
+
+@torch.no_grad()
+def test_a_pass_that_is_broken_off_leaves_what_was_attended(monkeypatch):
+    """What an LMM is tried out by when it is loaded: its first layer alone."""
+    model, ids = build('full'), torch.randint(50, (1, TOKENS), generator=torch.Generator().manual_seed(1))
+    whole, _ = select_one(model, ids, None)
+    monkeypatch.setitem(captured.ROOM, 'cpu', 2**30)
+    broken, reported = select_one(model, ids, model.model.layers[0])
+    assert reported == {0}
+    torch.testing.assert_close(broken[:, :HEADS], whole[:, :HEADS], atol=1e-6, rtol=0)
+
+
+class BrokenOff(Exception):
+    pass
+
+
+def select_one(model: PreTrainedModel, ids: Tensor, last: torch.nn.Module | None) -> tuple[Tensor, set[int]]:
+    def stop(*args):
+        raise BrokenOff
+
+    handle = last.register_forward_hook(stop) if last is not None else None
+    try:
+        with select_attention(SELECTIONS[:1], LAYERS, HEADS) as found:
+            model(ids, use_cache=False)
+    except BrokenOff:
+        pass
+    finally:
+        if handle is not None:
+            handle.remove()
+    return found.maps(0), found.reported
