@@ -1,7 +1,7 @@
 """From nothing to a grounded answer: make scenes, train on them, test on others, ask a question about one.
 
 python tools/demo.py [--work-dir work_dirs/demo]
-python tools/demo.py --config configs/tiny/flmm_tiny-qwen_scenes.py --sizes 192x192 160x224 224x160 144x256 256x144
+python tools/demo.py --config CONFIG --sizes 192x192 144x256     # another tiny config, pictures of several sizes
 """
 
 from __future__ import annotations
