@@ -24,6 +24,12 @@ def default_scope() -> None:
     init_default_scope('flmm_plugin')
 
 
+@pytest.fixture(autouse=True, scope='module')
+def default_scope_of_fixtures() -> None:
+    """The same for what a module's fixtures build, whatever scope the file before it left."""
+    init_default_scope('flmm_plugin')
+
+
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing that tests certify is noted in the user's home."""

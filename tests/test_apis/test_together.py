@@ -59,9 +59,9 @@ def test_logits_of_the_masks(ask: FLMMInferencer, pictures: list[np.ndarray], mo
     kept: list[torch.Tensor] = []
     read = Grounder.read_results
 
-    def spy(self: Grounder, seen: Any, grounding: Any) -> Any:
+    def spy(self: Grounder, seen: Any, grounding: Any, asked: Any) -> Any:
         kept.append(grounding.refined)
-        return read(self, seen, grounding)
+        return read(self, seen, grounding, asked)
 
     monkeypatch.setattr(Grounder, 'read_results', spy)
     for picture, question in zip(pictures, QUESTIONS, strict=True):

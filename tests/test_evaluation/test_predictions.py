@@ -42,7 +42,12 @@ def test_mmdet_s_metric_agrees_on_predictions(model: Any, refcoco_root: Path, pr
     'root, config, metric, names',
     [
         ('grefcoco_root', grefcoco, GRESMetric, {'gIoU', 'cIoU', 'N-acc', 'T-acc'}),
-        ('reasonseg_root', reasonseg, ReasonSegMetric, {'gIoU', 'cIoU', 'cIoU_by_size'}),
+        (
+            'reasonseg_root',
+            reasonseg,
+            ReasonSegMetric,
+            {f'{name}{kind}' for name in ('gIoU', 'cIoU', 'cIoU_by_size') for kind in ('', '_long', '_short')},
+        ),
     ],
 )
 def test_other_data_sets_train_and_test(
