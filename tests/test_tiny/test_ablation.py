@@ -14,6 +14,7 @@ from flmm_plugin.tiny.controls import TINY_LMM
 TOOL = Path(__file__).resolve().parents[2] / 'tools/ablation.py'
 
 
+@pytest.mark.slow
 def test_heads_without_masks_alone_and_with_the_segmenter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The trained LMM's heads find things, and SAM refines them; a random twin's find nothing."""
     monkeypatch.chdir(tmp_path)
