@@ -15,6 +15,7 @@ import gradio as gr
 
 from flmm_plugin.apis.inferencer import FLMMInferencer
 from flmm_plugin.apis.pictures import VIEWS
+from flmm_plugin.apis.web.bounds import MAX_VISITORS, bound_queue
 from flmm_plugin.apis.web.examples import example_files
 from flmm_plugin.apis.web.handlers import Handlers
 
@@ -102,11 +103,11 @@ def build_page(
         answer.select(handlers.select, [talk, view], [talk, picture], api_visibility='private')
         everything.click(handlers.show_all, [talk, view], [talk, picture], api_visibility='private')
         view.change(handlers.draw, [talk, view], picture, api_visibility='private')
-    return page.queue(max_size=100)
+    return bound_queue(page.queue(max_size=100))
 
 
-def launch_options() -> dict[str, Any]:
-    """Arguments of the page's ``launch`` that make it look as it should."""
+def launch_options(max_visitors: int = MAX_VISITORS) -> dict[str, Any]:
+    """Arguments of the page's ``launch``: how it looks, and how many visitors' talks it keeps."""
     # Gradio's own fonts would be fetched from the internet.
     theme = gr.themes.Default(font=['system-ui', 'sans-serif'], font_mono=['monospace'])
-    return dict(ssr_mode=False, share=False, theme=theme, css=CSS)
+    return dict(ssr_mode=False, share=False, theme=theme, css=CSS, state_session_capacity=max_visitors)
