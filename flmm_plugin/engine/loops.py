@@ -33,6 +33,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         if isinstance(dataloader, dict):
             dataloader = {**dataloader, 'persistent_workers': False}
         super().__init__(runner, dataloader, **kwargs)
+        self._schedules = runner.param_schedulers  # their configs: schedulers are built after the loop
 
     def run_epoch(self) -> None:
         self.runner.call_hook('before_train_epoch')
@@ -48,13 +49,16 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         """How many batches of this epoch were trained on before the run was resumed; the log says so."""
         hub, batches = self.runner.message_hub, len(self.dataloader)
         before = hub.get_info('batches_per_epoch', batches)
-        hub.update_info('batches_per_epoch', batches)
+        first = hub.get_info('batches_at_first', before)
+        hub.update_info_dict(dict(batches_per_epoch=batches, batches_at_first=first))
         if before != batches:
             message = f'The checkpoint comes from a run with {before} batches an epoch, this one has {batches}'
             remark = f'epoch {self._epoch + 1} begins anew, and the schedules go on at the same share of the whole'
             print_log(f'{message}: {remark}.', logger='current', level=logging.WARNING)
             self._iter = self._epoch * batches
-            stretch_schedules(self.runner, before, batches, self._epoch)
+            stretch_schedules(self.runner, self._schedules, before, batches, self._epoch, first)
+            # Of accumulated gradients too: mmengine has told the number of iterations before.
+            self.runner.optim_wrapper.initialize_count_status(self.runner.model, self._iter, self.max_iters)
         done = self._iter - self._epoch * batches
         if done:
             print_log(f'Pass over {done} of {batches} batches, which have been trained on.', logger='current')

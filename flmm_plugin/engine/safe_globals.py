@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.optim import OneCycleParamScheduler
 
+#: What mmengine's checkpoints hold of its own classes: methods that compute, which change nothing.
+METHODS: dict[type, tuple[str, ...]] = {
+    HistoryBuffer: ('min', 'max', 'current', 'mean'),
+    OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
+}
 KINDS = ('bool', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f2', 'f4', 'f8', 'U')
 
 
@@ -23,21 +29,22 @@ def mmengine_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], st
     """What mmengine's checkpoints refer to: its log history, and numpy's arrays and scalars of numbers and text.
 
     numpy's constructors stand under both their old and their new name: a checkpoint may come from either version.
-    The log history holds methods of its own class, which pickles spell with ``getattr``; what stands in for it gives
-    out these methods and nothing else.
+    The log history and ``OneCycleLR`` hold methods of their own classes, which pickles spell with ``getattr``; what
+    stands in for it gives out these methods and nothing else.
     """
     array, scalar = np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0]
-    allowed: list[Any] = [HistoryBuffer, np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in KINDS)]
+    allowed: list[Any] = [*METHODS, np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in KINDS)]
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
         allowed += [(array, f'{module}._reconstruct'), (scalar, f'{module}.scalar')]
-    return [*allowed, (history_method, 'builtins.getattr')]
+    return [*allowed, (harmless_method, 'builtins.getattr')]
 
 
-def history_method(owner: type, name: str) -> Callable[..., Any]:
-    """``getattr`` for the methods that compute statistics of the log history; anything else is refused."""
-    if owner is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
+def harmless_method(owner: type, name: str) -> Callable[..., Any]:
+    """``getattr`` for :data:`METHODS`; anything else is refused."""
+    if not isinstance(owner, type) or name not in METHODS.get(owner, ()):
         raise pickle.UnpicklingError(f'the checkpoint asks for attribute {name!r} of {owner!r}, which is not allowed')
-    return getattr(HistoryBuffer, name)
+    method: Callable[..., Any] = getattr(owner, name)
+    return method
 
 
 def allow_mmengine_checkpoints() -> None:

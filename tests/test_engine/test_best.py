@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,22 +14,49 @@ from flmm_plugin.engine import CheckpointHook, EarlyStoppingHook
 from flmm_plugin.errors import UserError
 from flmm_plugin.evaluation.grounding_metric import GroundingMetric, Overlaps
 from flmm_plugin.registry import METRICS
+from flmm_plugin.rle import encode_mask
 from tests.test_engine.tiny_runs import run, write_config
 
+PIXEL = encode_mask(np.ones((1, 1), bool))
+RECORDS: dict[str, Any] = {
+    'RECMetric': [('concat/first_sentence', [True])],
+    'POPEMetric': [('random', '1', True, dict(authors='yes')), ('popular', '1', False, dict(authors='yes'))],
+    'PresenceMetric': [(True, True, 0.7, dict(said=0.5)), (False, True, 0.3, dict(said=0.4))],
+    'GCGMetric': [
+        dict(group='', image_id=1, size=[1, 1], true=[PIXEL], labels=['a'], predicted=[PIXEL], phrases=['a'])
+    ],
+}
+WRITERS = ('DumpGroundingResults', 'PhraseRecords')
+LESS_IS_BETTER = ('calibration_error',)
+NEITHER = ('yes_ratio',)
 
-def metric_names() -> list[str]:
-    """Every figure that a metric of this package gives, as mmengine names it."""
+
+def metric_names() -> dict[str, list[str]]:
+    """Every figure that each metric of this package gives, as mmengine names it, the first one first."""
     METRICS.import_from_location()
     pixels, flags = np.array([10, 20, 0]), np.array([True, False, True])
     overlaps = Overlaps(pixels, pixels + 1, pixels, flags, ~flags, pixels + 9, flags)
-    metrics = [one() for one in METRICS.module_dict.values() if issubclass(one, GroundingMetric)]
-    return [f'{one.prefix}/refcoco_val/some/protocol/{name}' for one in metrics for name in one.measure(overlaps)]
+    names = {}
+    for kind, metric in METRICS.module_dict.items():
+        if issubclass(metric, GroundingMetric):
+            built = metric()
+            names[kind] = [f'{built.prefix}/refcoco_val/some/protocol/{name}' for name in built.measure(overlaps)]
+        elif kind in RECORDS:
+            built = metric(encoder='exact') if kind == 'GCGMetric' else metric()
+            names[kind] = [f'{built.prefix}/{name}' for name in built.compute_metrics(RECORDS[kind])]
+    assert names.keys() | set(WRITERS) == METRICS.module_dict.keys()
+    names['GCGMetric'] += ['gcg/val/METEOR', 'gcg/val/CIDEr', 'gcg/val/recall_bert-base-uncased', 'gcg/mIoU_strict']
+    return names
 
 
-@pytest.mark.parametrize('name', metric_names())
-def test_more_is_better(name: str) -> None:
-    assert CheckpointHook(save_best=name).rules == ['greater']
-    assert EarlyStoppingHook(name).rule == 'greater'
+@pytest.mark.parametrize('kind, names', metric_names().items())
+def test_every_figure_says_which_is_better(kind: str, names: list[str]) -> None:
+    for name in names:
+        if any(part in name for part in NEITHER):
+            continue
+        rule = 'less' if name.endswith(LESS_IS_BETTER) else 'greater'
+        assert CheckpointHook(save_best=name).rules == [rule] == [EarlyStoppingHook(name).rule], name
+    assert CheckpointHook(save_best=names[0]).rules == ['greater']  # what 'auto' goes by
 
 
 def test_rules_of_other_metrics_stay_mmengine_s() -> None:

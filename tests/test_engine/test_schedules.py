@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -83,9 +84,33 @@ def test_by_iteration(kind: str, batches: int) -> None:
     whole = train(run_of(by_iteration(kind, batches), batches), batches, EPOCHS)
     run = run_of(by_iteration(kind, BEFORE), BEFORE)
     train(run, BEFORE, DONE)
-    stretch_schedules(run, BEFORE, batches, DONE)
+    stretch_schedules(run, run.cfg['param_scheduler'], BEFORE, batches, DONE)
     rest = train(run, batches, EPOCHS - DONE)
     torch.testing.assert_close(torch.tensor(rest), torch.tensor(whole[DONE * batches :]), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_config_that_counts_the_new_batches(kind: str) -> None:
+    """Whoever resumes a run may have written the number of iterations anew; and batches may change again."""
+    whole = train(run_of(by_iteration(kind, 12), 12), 12, EPOCHS)
+    run = run_of(by_iteration(kind, BEFORE), BEFORE)
+    train(run, BEFORE, 1)
+    stretch_schedules(run, by_iteration(kind, 2), BEFORE, 2, 1, first=BEFORE)
+    train(run, 2, DONE - 1)
+    stretch_schedules(run, by_iteration(kind, BEFORE), 2, 12, DONE, first=BEFORE)
+    rest = train(run, 12, EPOCHS - DONE)
+    torch.testing.assert_close(torch.tensor(rest), torch.tensor(whole[DONE * 12 :]), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_checkpoint_of_it_loads(kind: str, tmp_path: Path) -> None:
+    run = run_of(by_iteration(kind, BEFORE), BEFORE)
+    train(run, BEFORE, 1)
+    torch.save(run.param_schedulers[0].state_dict(), tmp_path / 'state.pth')
+    again = run_of(by_iteration(kind, BEFORE), BEFORE)
+    again.param_schedulers[0].load_state_dict(torch.load(tmp_path / 'state.pth', weights_only=True))
+    assert again.param_schedulers[0].state_dict().keys() == run.param_schedulers[0].state_dict().keys()
+    assert again.param_schedulers[0]._global_step == BEFORE
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -99,7 +124,7 @@ def test_by_epochs_and_converted(kind: str) -> None:
         whole = train(run_of(config, 12), 12, EPOCHS)
         run = run_of(config, BEFORE)
         train(run, BEFORE, DONE)
-        stretch_schedules(run, BEFORE, 12, DONE)
+        stretch_schedules(run, run.cfg['param_scheduler'], BEFORE, 12, DONE)
         rest = train(run, 12, EPOCHS - DONE)
         torch.testing.assert_close(torch.tensor(rest), torch.tensor(whole[DONE * 12 :]), rtol=1e-5, atol=1e-7)
 
@@ -109,7 +134,7 @@ def test_what_decays_by_iteration_ends_where_it_would_have() -> None:
     whole = train(run_of(config, BEFORE), BEFORE, EPOCHS)
     run = run_of(config, BEFORE)
     train(run, BEFORE, DONE)
-    stretch_schedules(run, BEFORE, 3 * BEFORE, DONE)
+    stretch_schedules(run, run.cfg['param_scheduler'], BEFORE, 3 * BEFORE, DONE)
     rest = train(run, 3 * BEFORE, EPOCHS - DONE)
     torch.testing.assert_close(torch.tensor(rest)[::3], torch.tensor(whole[DONE * BEFORE :]), rtol=1e-5, atol=1e-7)
 
@@ -123,15 +148,23 @@ def test_several_at_once_and_what_a_plateau_took() -> None:
     train(run, BEFORE, DONE)
     run.optim_wrapper.param_groups[0]['lr'] *= 0.5
     run.param_schedulers[2].best, before = 0.25, values(run)[0]
-    stretch_schedules(run, BEFORE, 12, DONE)
+    stretch_schedules(run, run.cfg['param_scheduler'], BEFORE, 12, DONE)
     assert values(run)[0] == pytest.approx(before, rel=0.02) and run.param_schedulers[2].best == 0.25
     end = train(run, 12, EPOCHS - DONE)[-1][0]
     assert 0 < end < 0.01 * 0.1
 
 
+def test_a_plateau_of_momentum_reaches_adam() -> None:
+    plateau = dict(type='ReduceOnPlateauMomentum', monitor='loss', factor=0.5)
+    run = run_of([by_iteration('ConstantLR', BEFORE), plateau], BEFORE)
+    train(run, BEFORE, DONE)
+    run.optim_wrapper.param_groups[0].update(momentum=0.45, betas=(0.45, 0.999))
+    stretch_schedules(run, run.cfg['param_scheduler'], BEFORE, 12, DONE)
+    assert values(run)[1:] == pytest.approx((0.45, 0.999))
+
+
 def test_schedules_that_no_config_describes_go_on_as_they_were(caplog: pytest.LogCaptureFixture) -> None:
     run = run_of(by_iteration('LinearLR', BEFORE), BEFORE)
-    run.cfg = {}
     kept = list(run.param_schedulers)
-    stretch_schedules(run, BEFORE, 12, 1)
+    stretch_schedules(run, run.param_schedulers, BEFORE, 12, 1)
     assert run.param_schedulers == kept
