@@ -16,7 +16,8 @@ from PIL import Image
 from flmm_plugin.images import ImageError, to_8_bits
 
 CHANNELS = (1, 3, 4)
-BASE64 = re.compile(r'[A-Za-z0-9+/\s]+={0,2}\s*')
+BASE64 = re.compile(r'[A-Za-z0-9+/_\s-]+={0,2}\s*')
+URL_LETTERS = str.maketrans('-_', '+/')  # of base64 that goes into URLs
 SHORTEST_BASE64 = 64  # letters; no picture has fewer, and hardly a path that many without a dot
 
 
@@ -30,6 +31,7 @@ def decode_text(text: str) -> bytes | None:
     Raises:
         ImageError: the text is cut off or holds other letters.
     """
+    text = text.strip()
     if text[:5].lower() == 'data:':
         head, comma, body = text.partition(',')
         if not comma:
@@ -40,7 +42,7 @@ def decode_text(text: str) -> bytes | None:
     elif len(text) < SHORTEST_BASE64 or not BASE64.fullmatch(text):
         return None
     try:
-        return base64.b64decode(''.join(text.split()), validate=True)
+        return base64.b64decode(''.join(text.split()).translate(URL_LETTERS), validate=True)
     except binascii.Error as error:
         raise ImageError(f'a picture that is given as base64 text is damaged: {error}') from None
 
@@ -57,7 +59,7 @@ def to_picture(values: Any) -> Image.Image:
         ImageError: another shape, or numbers that are no levels, such as those of a normalised picture.
     """
     tensor = isinstance(values, torch.Tensor)
-    array = values.detach().cpu().to(_numpy_dtype(values)).numpy() if tensor else np.asarray(values)
+    array = _to_array(values) if tensor else np.asarray(values)
     if array.dtype.kind not in 'buif':
         raise ImageError(f'an image array has numbers, this one {array.dtype}')
     array = channels_last(array, first=tensor)
@@ -65,8 +67,12 @@ def to_picture(values: Any) -> Image.Image:
     return Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels)
 
 
-def _numpy_dtype(tensor: torch.Tensor) -> torch.dtype:
-    return torch.float32 if tensor.is_floating_point() and tensor.dtype != torch.float64 else tensor.dtype
+def _to_array(tensor: torch.Tensor) -> np.ndarray:
+    dtype = torch.float32 if tensor.is_floating_point() and tensor.dtype != torch.float64 else tensor.dtype
+    try:
+        return tensor.detach().cpu().to(dtype).numpy()
+    except (NotImplementedError, RuntimeError, TypeError) as error:  # on device 'meta', sparse, quantised
+        raise ImageError(f'an image tensor is a dense one with numbers: {error}') from error
 
 
 def channels_last(array: np.ndarray, first: bool) -> np.ndarray:

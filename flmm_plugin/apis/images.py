@@ -42,7 +42,9 @@ def read_image(image: ImageLike, max_pixels: int = MAX_PIXELS) -> Tensor:
     if isinstance(image, os.PathLike):
         return read_file(image, max_pixels)
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return read_bytes(bytes(image), max_pixels)
+        content = bytes(image)
+        text = decode_text(content.decode('latin-1')) if content[:5].lower() == b'data:' else None
+        return read_bytes(content if text is None else text, max_pixels)
     if isinstance(image, Image.Image):
         try:
             return read_picture(image, max_pixels)
@@ -51,6 +53,8 @@ def read_image(image: ImageLike, max_pixels: int = MAX_PIXELS) -> Tensor:
     if hasattr(image, '__array__'):
         return read_picture(to_picture(image), max_pixels)
     if callable(getattr(image, 'read', None)):
+        if callable(getattr(image, 'seekable', None)) and image.seekable():
+            image.seek(0)  # as Pillow does: whoever wrote or read it has left it at its end
         content = image.read()
         if not isinstance(content, bytes):
             raise ImageError(

@@ -117,9 +117,13 @@ COLORED_KINDS: dict[str, Any] = {
     'data URI': f'data:image/png;base64,{TEXT}',
     'data URI in capitals, with a parameter': f'DATA:image/png;charset=utf-8;BASE64,{TEXT}',
     'data URI on lines': 'data:image/png;base64,' + '\n'.join(textwrap.wrap(TEXT, 76)),
+    'data URI among spaces': f'  data:image/png;base64,{TEXT}\n',
+    'data URI as bytes': f'data:image/png;base64,{TEXT}'.encode(),
+    'data URI in the letters of URLs': 'data:image/png;base64,' + base64.urlsafe_b64encode(PNG).decode(),
     'escaped data URI': 'data:image/png;base64,' + quote(TEXT, safe=''),
     'data URI in percents': 'data:image/png,' + quote(PNG),
     'base64 alone': TEXT,
+    'base64 alone in the letters of URLs': base64.urlsafe_b64encode(PNG).decode(),
     'bytes': PNG,
     'bytearray': bytearray(PNG),
     'memoryview': memoryview(PNG),
@@ -173,7 +177,7 @@ def test_masks_and_transparent_arrays() -> None:
 def test_an_open_file_stays_open(tmp_path: Path) -> None:
     (tmp_path / 'picture.png').write_bytes(PNG)
     with (tmp_path / 'picture.png').open('rb') as file:
-        assert read_image(file).shape == (3, 40, 60)
+        assert read_image(file).shape == (3, 40, 60) == read_image(file).shape  # it is read from its beginning
         assert not file.closed
     with (tmp_path / 'picture.png').open(encoding='latin-1') as file, pytest.raises(ImageError, match='mode "rb"'):
         read_image(file)
@@ -195,6 +199,8 @@ def test_an_open_file_stays_open(tmp_path: Path) -> None:
         (np.zeros((2, 3, 20, 20), np.uint8), 'batch as a list'),
         (torch.zeros(1, 3, 20, 20), 'batch as a list'),
         (np.zeros((20, 20, 2), np.uint8), '1, 3 or 4 channels'),
+        (torch.empty(3, 20, 20, device='meta'), 'a dense one'),
+        (torch.zeros(3, 20, 20).to_sparse(), 'a dense one'),
         (torch.randn(3, 20, 20), 'before it was normalised'),
         (np.full((20, 20), np.nan), 'before it was normalised'),
         (np.full((20, 20, 3), 300.0), 'between 300 and 300'),
