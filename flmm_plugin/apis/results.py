@@ -6,7 +6,7 @@ Shape shorthand: P grounded phrases, (H, W) image size, (h, w) attention grid.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -70,6 +70,12 @@ class GroundedPhrase:
         """Where the phrase first ends in the answer."""
         return self.spans[0][1]
 
+    def at_least(self, presence: float) -> GroundedPhrase:
+        """The same, or not grounded where its presence is less. Without a rule there is none to be less."""
+        if self.presence is None or self.presence >= presence:
+            return self
+        return replace(self, grounded=False, mask=None, box=None, instances=None if self.instances is None else ())
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; the mask in COCO's compressed run-length encoding, None where not grounded."""
         from flmm_plugin.rle import encode_mask  # pycocotools, without which one can still talk
@@ -101,6 +107,10 @@ class GroundedAnswer:
     def grounded(self) -> tuple[GroundedPhrase, ...]:
         """The phrases that have a mask."""
         return tuple(phrase for phrase in self.phrases if phrase.grounded)
+
+    def at_least(self, presence: float) -> GroundedAnswer:
+        """The same answer, its phrases of less presence not grounded."""
+        return replace(self, phrases=tuple(phrase.at_least(presence) for phrase in self.phrases))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

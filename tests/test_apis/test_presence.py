@@ -18,9 +18,8 @@ from flmm_plugin.models.presence import SIGNALS, PresenceRules
 from flmm_plugin.models.presence.estimates import lone_signals
 from flmm_plugin.models.presence.questions import ask_all
 from flmm_plugin.models.presence.rules import presence_path
-from tests.tiny_checkpoint import CONFIG, draw_scene, save_checkpoint
+from tests.tiny_checkpoint import CONFIG, PROMPT, QUESTION, draw_scene, save_checkpoint, save_presence
 
-PROMPT, QUESTION = 'Describe the image.', 'Is there {phrase}?'
 PHRASES = ['a small red star', 'the blue ring', 'the sky']
 RULES = dict(type='RulePhrases')
 
@@ -29,10 +28,7 @@ RULES = dict(type='RulePhrases')
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint with a presence rule to which every signal matters."""
     path = save_checkpoint(tmp_path_factory.mktemp('flmm'))
-    rng = np.random.default_rng(0)
-    signals = rng.normal(size=(400, len(SIGNALS))) * 3
-    there = signals.sum(1) + rng.normal(size=400) > 0
-    PresenceRules.fit(signals, there, PROMPT, QUESTION).save(presence_path(path))
+    save_presence(path)
     return path
 
 

@@ -28,13 +28,20 @@ class Talk:
     """What one visitor does: the conversation, what is on the page of it, and the one phrase that is looked at.
 
     ``folder``: for what is shown and downloaded; it goes with the talk.
+    ``found``: the last answer, as the model gave it; ``least``: the presence below which its masks are left out.
     """
 
     conversation: Conversation
     folder: tempfile.TemporaryDirectory[str]
     messages: list[dict[str, str]] = field(default_factory=list)
-    answer: GroundedAnswer | None = None
+    found: GroundedAnswer | None = None
+    least: float = 0.0
     only: int | None = None
+
+    @property
+    def answer(self) -> GroundedAnswer | None:
+        """The last answer as it is shown."""
+        return None if self.found is None else self.found.at_least(self.least)
 
     @property
     def pixels(self) -> np.ndarray:
@@ -44,8 +51,8 @@ class Talk:
     def picture(self, view: str) -> str:
         """A file of the image with what is looked at. Gradio never deletes the files that it makes of arrays."""
         drawn = self.pixels
-        if self.answer is not None:
-            drawn = draw_answer(self.conversation.image, self.answer, view, self.only)
+        if (answer := self.answer) is not None:
+            drawn = draw_answer(self.conversation.image, answer, view, self.only)
         path = Path(self.folder.name) / 'picture.png'
         path.write_bytes(png(drawn))
         return str(path)
@@ -75,7 +82,7 @@ class Handlers:
     def close(self) -> tuple[Any, ...]:
         return None, [], None, '', None, no_masks()
 
-    def ask(self, talk: Talk | None, question: str, view: str) -> Iterator[tuple[Any, ...]]:
+    def ask(self, talk: Talk | None, question: str, view: str, least: float = 0.0) -> Iterator[tuple[Any, ...]]:
         """Stream the answer into the conversation, then show what it names."""
         with page_errors():
             if talk is None:
@@ -90,9 +97,10 @@ class Handlers:
             finally:
                 stream.close()  # the visitor may have gone
         talk.messages = [*asked, dict(role='assistant', content=stream.result.answer)]
-        yield *self._show(talk, stream.result, view), ''
+        talk.found = stream.result
+        yield *self.limit(talk, view, least), ''
 
-    def find(self, talk: Talk | None, phrases: str, view: str) -> tuple[Any, ...]:
+    def find(self, talk: Talk | None, phrases: str, view: str, least: float = 0.0) -> tuple[Any, ...]:
         """Ground phrases that the visitor gives. The conversation knows nothing of them."""
         with page_errors():
             if talk is None:
@@ -100,11 +108,15 @@ class Handlers:
             given = split_phrases(phrases)
             if not given:
                 raise UserError(NO_PHRASES)
-            found = self.inferencer(talk.pixels, phrases=given)
-        return self._show(talk, found, view)
+            talk.found = self.inferencer(talk.pixels, phrases=given)
+        return self.limit(talk, view, least)
 
-    def _show(self, talk: Talk, answer: GroundedAnswer, view: str) -> tuple[Any, ...]:
-        talk.answer, talk.only = answer, None
+    def limit(self, talk: Talk | None, view: str, least: float) -> tuple[Any, ...]:
+        """Show what is found, masks only of what is there with the ``least`` presence."""
+        if talk is None or talk.found is None:
+            return talk, *[gr.skip()] * 5
+        talk.least, talk.only = least, None
+        answer = talk.found.at_least(least)
         masks = gr.DownloadButton(value=self._archive(talk, answer), interactive=bool(answer.grounded))
         return talk, talk.messages, highlighted(answer), list_phrases(answer), talk.picture(view), masks
 
@@ -116,9 +128,9 @@ class Handlers:
 
     def select(self, talk: Talk | None, view: str, event: gr.SelectData) -> tuple[Talk | None, Any]:
         """Show the phrase that was clicked, alone; click it again to see all."""
-        if talk is None or talk.answer is None:
+        if talk is None or (answer := talk.answer) is None:
             return talk, gr.skip()
-        chosen = pieces(talk.answer)[int(event.index)][1]
+        chosen = pieces(answer)[int(event.index)][1]
         talk.only = None if chosen == talk.only else chosen
         return talk, talk.picture(view)
 

@@ -73,6 +73,7 @@ def build_page(
                     show_label=False, interactive=False, format='png', buttons=['fullscreen'], elem_id='picture'
                 )
                 view = gr.Radio(list(VIEWS), value=VIEWS[0], label='Show', elem_id='view')
+                least = presence_control(inferencer)
                 with gr.Row():
                     everything = gr.Button('Show all phrases', elem_id='all')
                     masks = gr.DownloadButton('Download masks', interactive=False, elem_id='masks')
@@ -97,13 +98,23 @@ def build_page(
             ([search.click, phrases.submit], handlers.find, phrases, shown, 'find'),
         ):
             # One queue for all that needs the model.
-            gr.on(
-                event, handler, [talk, text, view], results, api_name=name, concurrency_limit=1, concurrency_id='model'
-            )
+            inputs = [talk, text, view, *least]
+            gr.on(event, handler, inputs, results, api_name=name, concurrency_limit=1, concurrency_id='model')
+        for control in least:
+            control.change(handlers.limit, [talk, view, control], shown, api_name='limit', trigger_mode='always_last')
         answer.select(handlers.select, [talk, view], [talk, picture], api_visibility='private')
         everything.click(handlers.show_all, [talk, view], [talk, picture], api_visibility='private')
         view.change(handlers.draw, [talk, view], picture, api_visibility='private')
     return bound_queue(page.queue(max_size=100))
+
+
+def presence_control(inferencer: FLMMInferencer) -> list[gr.Slider]:
+    """For a model with a presence rule: how much is too little. Visitors may ask for more than the server does."""
+    if inferencer.model.presence is None:
+        return []
+    lowest = inferencer.grounder.min_presence or 0.0
+    info = 'What is less likely to be in the image gets no mask.'
+    return [gr.Slider(lowest, 1, lowest, step=0.01, label='Least presence', info=info, elem_id='presence')]
 
 
 def launch_options(max_visitors: int = MAX_VISITORS) -> dict[str, Any]:

@@ -12,12 +12,13 @@ pytest.importorskip('gradio', reason='the web page needs Gradio')
 
 from flmm_plugin.apis import FLMMInferencer
 from flmm_plugin.apis.web import build_page, launch_options
-from tests.tiny_checkpoint import CONFIG, draw_scene, save_checkpoint
+from tests.tiny_checkpoint import CONFIG, draw_scene, save_checkpoint, save_presence
 
 
 @pytest.fixture(scope='package')
 def inferencer(tmp_path_factory: pytest.TempPathFactory) -> FLMMInferencer:
     checkpoint = save_checkpoint(tmp_path_factory.mktemp('flmm'))
+    save_presence(checkpoint)
     return FLMMInferencer(CONFIG, checkpoint, 'cpu', extractor=dict(type='RulePhrases'), min_score=-10.0)
 
 

@@ -10,11 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
 
 from flmm_plugin.apis.images import ImageError
+from flmm_plugin.apis.web import build_page
 from flmm_plugin.apis.web.answers import pieces, split_phrases
 from flmm_plugin.apis.web.examples import example_files
 
@@ -114,6 +116,41 @@ def test_phrases_that_are_given_are_found(address, inferencer, scenes) -> None:
         assert json.loads(file.read('answer.json')) == json.loads(json.dumps(expected.to_dict()))
     # The conversation goes on as if nothing had been looked for.
     assert said(client.predict(QUESTION, 'refined', api_name='/ask')) == inferencer(scenes[2], QUESTION).answer
+
+
+def test_masks_of_what_is_hardly_there_fall_away(address, inferencer, scenes) -> None:
+    from gradio_client import handle_file
+
+    expected = inferencer(scenes[2], phrases=['a star', 'the sky'])
+    low, high = sorted(phrase.presence for phrase in expected.phrases)
+    assert low < high and len(expected.grounded) == 2
+    client = connect(address)
+    client.predict(handle_file(scenes[2]), api_name='/open')
+    least = (low + high) / 2
+    for shown, answer in (
+        (client.predict('a star; the sky', 'refined', least, api_name='/find'), expected.at_least(least)),
+        (client.predict('refined', 0, api_name='/limit'), expected),
+        (client.predict('refined', 1, api_name='/limit'), expected.at_least(1)),
+    ):
+        assert shown[2].count('not grounded') == len(answer.phrases) - len(answer.grounded)
+        assert [part['class_or_confidence'] is not None for part in shown[1]['value']] == [
+            phrase.grounded for phrase in answer.phrases
+        ]
+        with zipfile.ZipFile(shown[4]['value']) as file:
+            assert json.loads(file.read('answer.json')) == json.loads(json.dumps(answer.to_dict()))
+            masks = [name for name in file.namelist() if name[0].isdigit()]
+        assert len(masks) == len(answer.grounded)
+    assert len(expected.at_least(least).grounded) == 1 and not expected.at_least(1).grounded
+
+
+def test_only_a_model_with_a_presence_rule_has_its_control(inferencer, monkeypatch) -> None:
+    def controls() -> list[gr.Slider]:
+        return [block for block in build_page(inferencer).blocks.values() if isinstance(block, gr.Slider)]
+
+    monkeypatch.setattr(inferencer.grounder, 'min_presence', 0.25)
+    assert [(control.minimum, control.value) for control in controls()] == [(0.25, 0.25)]
+    monkeypatch.setattr(inferencer.model, 'presence', None)
+    assert controls() == []
 
 
 @pytest.mark.parametrize(
