@@ -42,13 +42,17 @@ def save_twin(name: str, folder: str) -> str:
 
 
 def shorten(config: Any) -> None:
-    """Two layers; what is said of single layers is kept for these."""
+    """Two layers, of two kinds where there are two; what is said of single layers is kept for these."""
+    kinds = getattr(config, 'layer_types', None) or ['']
+    kept = [0, next((index for index, kind in enumerate(kinds) if kind != kinds[0]), 1)]
     for field in ('num_hidden_layers', 'depth'):
-        if isinstance(getattr(config, field, None), int):
-            setattr(config, field, min(getattr(config, field), 2))
-    if getattr(config, 'layer_types', None):
-        first, *others = config.layer_types  # one of each kind: hybrids begin with layers that do not attend
-        config.layer_types = [first, next((kind for kind in others if kind != first), first)]
-    for field, kept in (('fullatt_block_indexes', [1]), ('deepstack_visual_indexes', [0]), ('num_kv_shared_layers', 0)):
+        depth = getattr(config, field, None)
+        if isinstance(depth, int) and depth > 2:
+            lists = {name: value for name, value in vars(config).items() if isinstance(value, (list, tuple))}
+            for name, value in lists.items():
+                if len(value) == depth:
+                    setattr(config, name, [value[index] for index in kept])
+            setattr(config, field, 2)
+    for field, own in (('fullatt_block_indexes', [1]), ('deepstack_visual_indexes', [0]), ('num_kv_shared_layers', 0)):
         if getattr(config, field, None):
-            setattr(config, field, kept)
+            setattr(config, field, own)

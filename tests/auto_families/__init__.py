@@ -12,7 +12,7 @@ from pathlib import Path
 import transformers
 
 from flmm_plugin.models.lmms.compat import TRANSFORMERS
-from tests.auto_families import further, more_tiles, others, refused, rotary, squares, tiles
+from tests.auto_families import convolved, further, more_tiles, others, refused, rotary, squares, tiles
 
 Maker = Callable[[Path], Path]
 
@@ -55,6 +55,7 @@ FURTHER = MORE_FAMILIES | known(
     ('janus', further.save_janus, 'JanusProcessor'),
     ('fast_vlm', further.save_fast_vlm, 'FastVlmConfig'),
     ('internvl_qwen3', further.save_internvl_qwen3, 'InternVLProcessor'),
+    ('gemma3n', convolved.save_gemma3n, 'Gemma3nConfig'),
     ('gemma4', others.save_gemma4, 'Gemma4Config'),
     ('glm46v', others.save_glm46v, 'Glm46VConfig'),
     ('lighton_ocr', others.save_lighton_ocr, 'LightOnOcrConfig'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def as_class(words: PreTrainedTokenizerFast, name: str, **named: str) -> PreTrai
     return getattr(transformers, name)(tokenizer_object=words._tokenizer, **special, extra_special_tokens=named)
 
 
-def save(folder: Path, processor: Any, model: type, config: Any) -> Path:
+def save(folder: Path, processor: Any, model: Callable[[Any], Any], config: Any) -> Path:
     """Random weights; those of attention are large enough that a token attends to some more than to others."""
     processor.save_pretrained(folder)
     torch.manual_seed(0)

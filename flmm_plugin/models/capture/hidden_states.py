@@ -13,13 +13,19 @@ from torch import Tensor, nn
 
 @dataclass
 class HiddenStates:
-    """``kept[b]``: (L, T, D) of sample ``b``, for the ``rows`` asked for; layers are added one after the other."""
+    """``kept[b]``: (L, T, D) of sample ``b``, for the ``rows`` asked for; layers are added one after the other.
+
+    ``stream``: which of several is the layers' own, where they carry several, (S, B, N, D).
+    """
 
     rows: Sequence[Tensor]
     kept: list[Tensor]
+    stream: int = 0
     layers: int = 0
 
     def add(self, states: Tensor) -> None:
+        if states.ndim == 4:  # several streams side by side (AltUp): the others are predicted from this one
+            states = states[self.stream]
         for b, (rows, kept) in enumerate(zip(self.rows, self.kept, strict=True)):
             kept[self.layers] = states[b, rows.to(states.device)]
         self.layers += 1
@@ -49,7 +55,8 @@ def record_hidden_states(model: Any, text_config: Any, rows: Sequence[Tensor]) -
     like = next(decoder.layers[-1].parameters())
     # Before the pass: in among its large tensors, what stays of each layer would hold up the memory they leave.
     shapes = [(len(decoder.layers), len(own), text_config.hidden_size) for own in rows]
-    recorded = HiddenStates(rows, [torch.empty(*s, dtype=model.dtype, device=like.device) for s in shapes])
+    kept = [torch.empty(*shape, dtype=model.dtype, device=like.device) for shape in shapes]
+    recorded = HiddenStates(rows, kept, getattr(text_config, 'altup_active_idx', 0))
 
     def hook(module: nn.Module, args: Any, output: Any) -> None:
         recorded.add(output if isinstance(output, Tensor) else output[0])

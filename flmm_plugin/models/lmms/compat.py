@@ -29,6 +29,11 @@ def last_logits_only(model: Any) -> dict[str, Any]:
     return {name: rows for name in ('logits_to_keep', 'num_logits_to_keep') if name in accepted}
 
 
+def needs_cache(text_config: Any) -> bool:
+    """Do layers share keys through the cache alone? Without one, those of 4.x compute keys of their own."""
+    return Version('5') > TRANSFORMERS and getattr(text_config, 'num_kv_shared_layers', 0) > 0
+
+
 def crop_cache(past: Cache, length: int) -> None:
     """Keep the first ``length`` tokens. The newest releases count only what is to be removed."""
     surplus = past.get_seq_length() - length

@@ -21,7 +21,7 @@ from flmm_plugin.models.capture.positions import KeptTokens, positions_of
 from flmm_plugin.models.capture.recording import record_outputs
 from flmm_plugin.models.lmms.batching import pad_batch, split_batch
 from flmm_plugin.models.lmms.branches import join_branches, split_branches
-from flmm_plugin.models.lmms.compat import crop_cache, last_logits_only
+from flmm_plugin.models.lmms.compat import crop_cache, last_logits_only, needs_cache
 from flmm_plugin.models.lmms.continuation import text_positions, visible_tokens
 from flmm_plugin.models.lmms.pretrained import PretrainedLMM
 from flmm_plugin.structures import LMMInputs, LMMOutputs
@@ -43,9 +43,10 @@ class ReadingLMM(PretrainedLMM):
         if any(sample.kept_length < len(sample.input_ids) for sample in samples):
             return [self._read_parts(sample, all_tokens) for sample in samples]
         read: list[LMMOutputs] = []
+        options = dict(last_logits_only(self.model), use_cache=needs_cache(self.text_config))
         for part in split_batch(samples, self.hidden_size, self.device):
             with self._record(part, all_tokens=all_tokens, unmasked=self._needs_no_mask(part)) as outputs:
-                self.model(**self.collate(part), use_cache=False, **last_logits_only(self.model))
+                self.model(**self.collate(part), **options)
             read += outputs
         return read
 
