@@ -16,7 +16,7 @@ from torch import Tensor
 
 from flmm_plugin.apis.cache_budget import cache_bytes
 from flmm_plugin.apis.generation import plan_generation
-from flmm_plugin.apis.generation_arguments import check_arguments
+from flmm_plugin.apis.generation_arguments import blamed_on, check_arguments
 from flmm_plugin.apis.grounding import Grounder, Seen
 from flmm_plugin.apis.phrases import Phrase, phrase_ids, token_spans
 from flmm_plugin.apis.results import GroundedAnswer
@@ -142,14 +142,16 @@ class Conversation:
     ) -> list[int]:
         """The ids that the LMM's own ``generate`` gives; the cache holds the prompt afterwards, or nothing."""
         tokens = len(prompt.input_ids)
-        generation = plan_generation(self.lmm, tokens, arguments, on_text, stop)
+        with blamed_on(arguments):
+            generation = plan_generation(self.lmm, tokens, arguments, on_text, stop)
         # `generate` wants something to read: at least the last token of the prompt.
         known = min(common_length(self._cached, prompt.input_ids), tokens - 1)
         self._cached = self._cached[:0]  # so that nothing is believed of a cache that an error left half written
         if generation.alone or not known:
             known, self._past = 0, KeptTokens()
         past = None if generation.alone else self._past
-        sequence = self.lmm.answer(prompt, past, known, **generation.options)
+        with blamed_on(arguments):
+            sequence = self.lmm.answer(prompt, past, known, **generation.options)
         self._cached = sequence[0, : self._past.get_seq_length()].cpu()
         ids = sequence[0, tokens:].tolist()
         generation.tell(prompt.input_ids, ids)

@@ -6,10 +6,12 @@ table holds every argument of transformers 4.48 to 5.24; docs/chat.md shows it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
+import transformers
 from transformers import GenerationConfig
 
 from flmm_plugin.errors import UserError
@@ -76,6 +78,25 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     for name, reason in REFUSED.items():
         if any(says_something(value) for value in (arguments.get(name), getattr(config, name, None))):
             raise ArgumentError(f'{name} is not possible here: {reason}')
+
+
+@contextmanager
+def blamed_on(arguments: Mapping[str, Any]) -> Iterator[None]:
+    """Around ``generate``: where this release, or its class for this LMM, fails with the arguments, name them.
+
+    Raises:
+        ArgumentError: with what transformers said.
+    """
+    given = [name for name, value in arguments.items() if value is not None]
+    try:
+        yield
+    except UserError:
+        raise
+    except (AttributeError, ImportError, LookupError, NotImplementedError, TypeError, ValueError) as error:
+        if not given:
+            raise
+        version = f'transformers {transformers.__version__}'
+        raise ArgumentError(f'{version} cannot answer with {", ".join(given)}: {error}') from error
 
 
 def says_something(value: Any) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from flmm_plugin.apis.conversation import Conversation, check_question
 from flmm_plugin.apis.generation import plan_generation
-from flmm_plugin.apis.generation_arguments import check_arguments
+from flmm_plugin.apis.generation_arguments import blamed_on, check_arguments
 from flmm_plugin.apis.grounding import Grounder, Seen
 from flmm_plugin.apis.phrases import Phrase
 from flmm_plugin.apis.results import GroundedAnswer
@@ -45,13 +45,14 @@ def ask_together(
         if len(images) == 1:
             return one_by_one()
         prompts = [lmm.prepare(image, question) for image, question in zip(images, questions, strict=True)]
-        plan = plan_generation(lmm, max(len(prompt.input_ids) for prompt in prompts), generation)
+        with blamed_on(generation):
+            plan = plan_generation(lmm, max(len(prompt.input_ids) for prompt in prompts), generation)
         if plan.alone or plan.room is not None:
             return one_by_one()
+        with blamed_on(generation):
+            answers = answer_together(lmm, prompts, **plan.options)
         said = []
-        for talk, prompt, (ids, past) in zip(
-            talks, prompts, answer_together(lmm, prompts, **plan.options), strict=True
-        ):
+        for talk, prompt, (ids, past) in zip(talks, prompts, answers, strict=True):
             talk.begin_from(prompt, past)
             said.append(talk.look_at(prompt, ids))
             talk.forget()

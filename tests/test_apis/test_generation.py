@@ -19,6 +19,7 @@ from transformers import (
 from flmm_plugin.apis.conversation import Conversation
 from flmm_plugin.apis.generation_arguments import ALONE, KNOWN, NO_EFFECT, REFUSED, WORKS, ArgumentError
 from flmm_plugin.apis.grounding import Grounder
+from flmm_plugin.apis.together import ask_together
 from flmm_plugin.errors import UserError
 from tests.test_apis.conftest import SILENT
 from tests.test_engine.tiny_runs import ROOT
@@ -120,7 +121,7 @@ def both(talker: Grounder, **arguments: Any) -> list[list[int]]:
         try:
             whole = conversation.lmm.answer(prompt, **{**start, **length, **arguments})
         except ValueError as error:  # this release's LLaVA cannot do it
-            with pytest.raises(ValueError, match=re.escape(str(error)[:40])):
+            with pytest.raises(ValueError, match=f'cannot answer with.*{re.escape(str(error)[:40])}'):
                 conversation.ask(question, **{**length, **arguments})
             pytest.skip(f'transformers says: {error}')
         torch.manual_seed(5)
@@ -165,6 +166,27 @@ def test_unknown_arguments_are_named(talker: Grounder) -> None:
     with pytest.raises(ArgumentError, match='max_length=9 counts the prompt'):
         conversation.ask('what is this ?', max_length=9)
     assert not conversation.turns
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [('max_new_tokens', 0), ('max_new_tokens', '5'), ('stopping_criteria', len), ('logits_processor', len)],
+)
+def test_values_that_transformers_cannot_do_with_are_named(talker: Grounder, name: str, value: Any) -> None:
+    conversation = Conversation(talker, random_image(40, 60))
+    with pytest.raises(ArgumentError, match=f'cannot answer with {name}: '):
+        conversation.ask('what is this ?', **{name: value})
+    with pytest.raises(ArgumentError, match=f'cannot answer with {name}: '):
+        ask_together(talker, [random_image(40, 60)] * 2, ['what is this ?'] * 2, {name: value})
+    assert conversation.ask('what is this ?', max_new_tokens=1).answer
+
+
+def test_the_bare_lmm_s_static_cache_is_its_own(talker: Grounder) -> None:
+    """What is asked runs in inference mode, whose tensors nothing else may write to."""
+    conversation, options = Conversation(talker, random_image(40, 60)), dict(cache_implementation='static')
+    prompt = conversation._prompt('what is this ?')
+    conversation.ask('what is this ?', max_new_tokens=3, **options)
+    conversation.lmm.model.generate(**conversation.lmm.collate([prompt]), max_new_tokens=2, **options)
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,10 @@ class ReadingLMM(PretrainedLMM):
         """
         inputs = self.collate([prompt])
         if past is None or not self.keeps_tokens:
-            return self.model.generate(**inputs, **options)
+            whole: Tensor = self.model.generate(**inputs, **options)
+            # transformers keeps a static cache for the next call, which fails with one that was made in inference mode.
+            vars(self.model).pop('_cache', None)
+            return whole
         if not known and prompt.kept_length < len(prompt.input_ids):
             known = prompt.kept_length
             self.read(prompt.first(known), past)
