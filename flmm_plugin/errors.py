@@ -37,6 +37,15 @@ def readable_errors() -> Iterator[None]:
         raise SystemExit(1) from None
 
 
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Errors that a user can mend say in the end what they are about."""
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(f'{error} ({what})') from error
+
+
 def explain(error: Exception) -> str | None:
     """What to tell the user, or None if the error is not one that a user can mend."""
     if isinstance(error, (UserError, FileNotFoundError)):

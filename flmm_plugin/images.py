@@ -27,6 +27,10 @@ from flmm_plugin.errors import DataError
 Size = tuple[int | None, int | None]
 
 ORIENTATION = 0x0112
+#: Of pictures that Pillow reads by plugins alone.
+UNREADABLE = frozenset({'.heic', '.heif', '.jxl'})
+#: Change values by compressing them: no ids and no masks.
+LOSSY = frozenset({'JPEG', 'MPO'})
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -47,7 +51,8 @@ def read_rgb(
 ) -> NDArray[np.uint8]:
     """The picture of a file of any of mmengine's backends, (H, W, 3).
 
-    ``size``: what an annotation states, by which the orientation is chosen; whether it fits is the caller's to see.
+    ``size``: what an annotation states, by which the orientation is chosen; whether it fits is the caller's to see,
+    by :func:`check_stated`.
 
     Raises:
         DataError: names the file.
@@ -58,9 +63,9 @@ def read_rgb(
 
 @cache
 def picture_suffixes() -> frozenset[str]:
-    """'.jpg', '.png' and the others of files that Pillow reads."""
+    """'.jpg', '.png' and the others of files that Pillow reads, and of pictures that it does not: they are an error."""
     known = Image.registered_extensions()
-    return frozenset(suffix for suffix, kind in known.items() if kind in Image.OPEN)
+    return frozenset(suffix for suffix, kind in known.items() if kind in Image.OPEN) | UNREADABLE
 
 
 @contextmanager
@@ -68,7 +73,7 @@ def open_file(path: str | Path, backend_args: dict[str, Any] | None = None) -> I
     """A picture file, opened; a :class:`DataError` names it, also where its pixels turn out to be damaged."""
     try:
         content = get(path, backend_args=backend_args)
-    except OSError as error:
+    except Exception as error:  # ValueError of names that no file can have, KeyError of unknown kinds of URLs
         raise DataError(f'The image {path} cannot be read: {error}.') from error
     try:
         with open_image(io.BytesIO(content), 'it') as image:
@@ -124,11 +129,26 @@ def fits(image: Image.Image, size: Size) -> bool:
     return all(stated in (None, found) for stated, found in zip(size, (image.height, image.width), strict=True))
 
 
+def check_stated(shape: tuple[int, ...], size: Size, where: str, what: str = 'it') -> None:
+    """Refuse a picture whose (height, width) is not the ``size`` that the annotation of ``what`` states."""
+    annotated = [found if stated is None else stated for stated, found in zip(size, shape, strict=True)]
+    if annotated != [*shape]:
+        raise DataError(
+            f'{where} is {shape[0]} x {shape[1]} pixels, but {what} is annotated as {annotated[0]} x {annotated[1]} '
+            '(height x width).'
+        )
+
+
 def to_8_bits(values: np.ndarray) -> NDArray[np.uint8]:
     """Grey levels of 16 bits to 8, fractions in [0, 1] to [0, 255]; what is in 8-bit range already stays."""
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
         raise ImageError('a picture of which some grey levels are NaN or infinite cannot be shown')
-    top = values.max(initial=0)
+    low, top = values.min(initial=0), values.max(initial=0)
+    if low < 0 or top > 65535:
+        raise ImageError(
+            f'its grey levels lie between {low:g} and {top:g}, and only 0 to 255, 0 to 65535 and fractions from 0 to 1 '
+            'have a known white: scale them to one of these'
+        )
     scale = 255 if top <= 1 and (values % 1).any() else 1 / 257 if top > 255 else 1
     return np.clip(np.rint(values * scale), 0, 255).astype(np.uint8)

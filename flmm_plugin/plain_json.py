@@ -21,15 +21,25 @@ def parse_json(
     """
     try:
         with suppress(UnicodeDecodeError):
-            return json.loads(content)
+            return json.loads(content, object_pairs_hook=unambiguous)
         for encoding in encodings:
             with suppress(UnicodeDecodeError):
-                return json.loads(content.decode(encoding))
+                return json.loads(content.decode(encoding), object_pairs_hook=unambiguous)
         raise DataError(f'{source} is not JSON (its text is not in UTF-8): {remedy}.')
     except (ValueError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f'{source} is not JSON ({error}): {remedy}.') from error
+
+
+def unambiguous(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, whose fields are there once, or twice with the same value."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for key, value in pairs:
+            if found[key] != value:
+                raise ValueError(f'an object has two different {key!r:.40}')
+    return found
 
 
 def parse_lines(lines: Iterable[bytes], source: str, **options: Any) -> Iterator[tuple[str, Any]]:

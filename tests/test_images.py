@@ -123,6 +123,21 @@ def test_a_grey_level_that_is_none_is_an_error(tmp_path: Path) -> None:
         loaded(tmp_path / 'x.tif')
 
 
+@pytest.mark.parametrize('levels', [GREY.astype(np.int32) * 10**6, GREY.astype(np.float32) - 100])
+def test_grey_levels_without_a_known_white_are_an_error(tmp_path: Path, levels: np.ndarray) -> None:
+    Image.fromarray(levels).save(tmp_path / 'x.tif')
+    for read in (loaded, read_image):
+        with pytest.raises(DataError, match='grey levels lie between'):
+            read(tmp_path / 'x.tif')
+
+
+def test_conversations_may_be_told_the_size_too(tmp_path: Path) -> None:
+    path = turned(6, tmp_path / 'x.png')
+    np.testing.assert_array_equal(read_image(path, stated=(20, 30)).permute(1, 2, 0).numpy(), PIXELS)
+    with pytest.raises(DataError, match='the picture is 30 x 20 pixels, but it is annotated as 5 x 20'):
+        read_image(path, stated=(5, None))
+
+
 def test_ids_are_colours_as_stored(tmp_path: Path) -> None:
     ids = PIXELS.astype(int) @ [1, 256, 65536]
     np.testing.assert_array_equal(read_panoptic_ids(str(turned(6, tmp_path / 'x.png'))), ids)

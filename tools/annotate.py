@@ -69,7 +69,8 @@ def main() -> None:
         generation = dict(max_new_tokens=args.max_new_tokens)
 
         def to_picture(source: Source) -> Picture:
-            return Picture(source.name, source.open, question, None if names is None else names[source.name])
+            own = None if names is None else names[source.name]
+            return Picture(source.name, source.open, question, own, source.stated)
 
         def fitting() -> int:
             room = Room.of(ask.device, None if args.room is None else args.room * 2**30)

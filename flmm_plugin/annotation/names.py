@@ -8,6 +8,7 @@ from pathlib import Path
 from flmm_plugin.datasets.sources import Source, text_lines
 from flmm_plugin.errors import DataError
 from flmm_plugin.plain_json import parse_json
+from flmm_plugin.texts import says_something
 
 
 def read_phrases(path: str, sources: Sequence[Source]) -> dict[str, tuple[str, ...]]:
@@ -33,7 +34,11 @@ def read_phrases(path: str, sources: Sequence[Source]) -> dict[str, tuple[str, .
     found = {}
     for source in sources:
         own = content.get(source.name)
-        if not isinstance(own, list) or not own or not all(isinstance(name, str) and name.strip() for name in own):
+        if (
+            not isinstance(own, list)
+            or not own
+            or not all(isinstance(name, str) and says_something(name) for name in own)
+        ):
             raise DataError(f'{path} has no list of names, none of them empty, for the picture {source.name}')
         found[source.name] = tuple(name.strip() for name in own)
     return found

@@ -16,6 +16,7 @@ from flmm_plugin.apis.images import read_image
 from flmm_plugin.apis.results import GroundedAnswer
 from flmm_plugin.apis.together import ask_together, ground_together
 from flmm_plugin.errors import UserError
+from flmm_plugin.images import Size
 
 READERS = 4
 
@@ -24,13 +25,14 @@ READERS = 4
 class Picture:
     """A picture to be annotated: ``image`` as :func:`read_image` takes it, or what gives that when it is called.
 
-    ``phrases``: expressions to be grounded, in place of an answer.
+    ``phrases``: expressions to be grounded, in place of an answer. ``stated``: its (height, width) by an annotation.
     """
 
     name: str
     image: Any
     question: str
     phrases: tuple[str, ...] | None = None
+    stated: Size = (None, None)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def in_batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 def read_picture(picture: Picture, max_pixels: int) -> Tensor | str:
     """The pixels (3, H, W), or what is wrong with them."""
     try:
-        return read_image(picture.image() if callable(picture.image) else picture.image, max_pixels)
+        image = picture.image() if callable(picture.image) else picture.image
+        return read_image(image, max_pixels, picture.stated)
     except (UserError, OSError) as error:
         return str(error)
 

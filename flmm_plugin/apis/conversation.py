@@ -26,6 +26,7 @@ from flmm_plugin.errors import UserError
 from flmm_plugin.models.capture.positions import KeptTokens
 from flmm_plugin.models.presence.questions import ask_for, question_samples, yes_margins
 from flmm_plugin.structures import LMMInputs, LMMOutputs, size_of
+from flmm_plugin.texts import says_something
 
 
 @dataclass(frozen=True)
@@ -198,5 +199,5 @@ def common_length(first: Tensor, second: Tensor) -> int:
 
 def check_question(question: str) -> None:
     """Refuse what is no question."""
-    if not isinstance(question, str) or not question.strip():
+    if not isinstance(question, str) or not says_something(question):
         raise UserError('the question is empty: ask something about the image')

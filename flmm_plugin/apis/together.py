@@ -21,6 +21,7 @@ from flmm_plugin.errors import UserError
 from flmm_plugin.models.lmms.context import check_context
 from flmm_plugin.models.lmms.parallel import answer_together
 from flmm_plugin.structures import Segment, size_of
+from flmm_plugin.texts import says_something
 
 
 def ask_together(
@@ -93,6 +94,6 @@ def ground_together(
 def check_phrases(phrases: Sequence[str] | None) -> list[str]:
     """The expressions without space around them."""
     texts = [phrases] if isinstance(phrases, str) else list(phrases or ())
-    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+    if not texts or not all(isinstance(text, str) and says_something(text) for text in texts):
         raise UserError("mode 'phrases' needs phrases=[...], a list of expressions, none of them empty")
     return [text.strip() for text in texts]

@@ -27,7 +27,7 @@ from mmengine.fileio import exists, isdir, join_path
 from mmengine.logging import print_log
 
 from flmm_plugin.datasets.records import Record, Table
-from flmm_plugin.errors import DataError, UserError
+from flmm_plugin.errors import DataError, UserError, naming
 
 PROMPT = 'Please give me a description of the image.'
 
@@ -87,14 +87,24 @@ class GroundingDataset(BaseDataset):
             self._bad = torch.zeros(len(self), dtype=torch.bool).share_memory_()
 
     def filter_data(self) -> list[dict]:
-        """What was loaded; nothing at all is an error, which mmengine would find in numpy."""
+        """What was loaded; nothing at all is an error, which mmengine would find in numpy, and so is a sample twice."""
         found = super().filter_data()
         if not found:
             bad = f', {len(self.left_out)} bad records are left out' if self.left_out else ''
             raise DataError(
                 f'{type(self).__name__}: {self.ann_file or self.data_root} has no sample{bad}. {self.remedy}'
             )
-        return found
+        known: set[str] = set()
+        unique = []
+        for info in found:
+            with self.tolerating():
+                if info['sample_id'] in known:
+                    raise DataError(
+                        f'{type(self).__name__}: sample {info["sample_id"]} is there twice: it would count twice.'
+                    )
+                known.add(info['sample_id'])
+                unique.append(info)
+        return unique
 
     @contextmanager
     def tolerating(self) -> Iterator[None]:
@@ -110,10 +120,8 @@ class GroundingDataset(BaseDataset):
     def prepare_data(self, idx: int) -> Any:
         """The sample ``idx`` after the pipeline; errors name the sample besides the file."""
         info = self.get_data_info(idx)
-        try:
+        with naming(f'sample {info["sample_id"]}'):
             return self.pipeline(info)
-        except DataError as error:
-            raise DataError(f'{error} (sample {info["sample_id"]})') from error
 
     def __getitem__(self, idx: int) -> Any:
         if self.on_bad_data == 'error':

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
 
-from mmengine.fileio import isdir, join_path, list_dir_or_file
+from mmengine.fileio import join_path, list_dir_or_file
 
 from flmm_plugin.datasets.expressions import ExpressionDataset
 from flmm_plugin.datasets.records import Record, load_json, values_of
@@ -15,6 +15,7 @@ from flmm_plugin.datasets.transforms.polygons import count_flat
 from flmm_plugin.errors import DataError
 from flmm_plugin.images import open_file, picture_suffixes
 from flmm_plugin.registry import DATASETS
+from flmm_plugin.texts import composed
 
 MASK_SUFFIX = '.png'
 
@@ -26,7 +27,8 @@ class FolderDataset(ExpressionDataset):
     ``data_prefix``: ``img_path`` the folder of pictures; ``mask_path`` the folder of masks.
 
     - Without ``ann_file``: what is meant by an expression in ``PICTURE.jpg`` stands in the mask
-      ``PICTURE/EXPRESSION.png``; with ``expression``, which then holds for all pictures, in ``PICTURE.png``.
+      ``PICTURE/EXPRESSION.png``; with ``expression``, which then holds for all pictures, in ``PICTURE.png``. Masks
+      without a picture are noted.
     - ``ann_file``: a JSON list of ``{"image": "PICTURE.jpg", "expression": "the red car", ...}``, a record for each
       thing that is meant, with ``"mask": "FILE.png"`` or ``"segmentation"``, COCO polygons or RLE. ``expression`` may
       be a list of wordings; ``height`` and ``width`` may state the picture's size.
@@ -38,6 +40,7 @@ class FolderDataset(ExpressionDataset):
 
     def __init__(self, *, data_prefix: dict[str, str], expression: str = '', **kwargs: Any) -> None:
         self.expression = expression
+        self._unused: list[str] = []
         super().__init__(data_prefix=data_prefix, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -72,28 +75,53 @@ class FolderDataset(ExpressionDataset):
         folder, masks = self.data_prefix['img_path'], self.data_prefix.get('mask_path')
         if not masks:
             raise DataError(f'FolderDataset needs an ann_file or data_prefix.mask_path. {self.remedy}')
+        known = self._by_stem(masks, files=bool(self.expression))
         stems: dict[str, str] = {}
         for name in sorted(list_dir_or_file(folder, list_dir=False)):
             if PurePath(name).suffix.lower() not in picture_suffixes():
                 continue
-            stem, where = PurePath(name).stem, join_path(folder, name)
+            stem, where = composed(PurePath(name).stem), join_path(folder, name)
             with self.tolerating():
                 if stem in stems:
                     raise DataError(f'{where} and {stems[stem]} have the same masks: one of them is too many.')
                 stems[stem] = name
-                for mask, expression in self._masks(stem, where):
+                for mask, expression in self._masks(known.get(stem, []), stem, where):
                     yield Record({'image': name, 'mask': mask, 'expression': expression}, where)
+        self._unused = sorted(set(known) - set(stems))
 
-    def _masks(self, stem: str, where: str) -> list[tuple[str, str]]:
-        """(file, expression) of each mask of a picture."""
+    def _by_stem(self, folder: str, files: bool) -> dict[str, list[str]]:
+        """What masks are kept in, pictures or folders, by the name without an ending."""
+        found: dict[str, list[str]] = {}
+        for name in sorted(list_dir_or_file(folder, list_dir=not files, list_file=files)):
+            if not files or PurePath(name).suffix.lower() in picture_suffixes():
+                found.setdefault(composed(PurePath(name).stem if files else name), []).append(name)
+        return found
+
+    def _masks(self, names: list[str], stem: str, where: str) -> list[tuple[str, str]]:
+        """(file, expression) of each mask of a picture, from the ``names`` of what its masks are kept in."""
         masks = self.data_prefix['mask_path']
+        expected = f'{stem}{MASK_SUFFIX}' if self.expression else f'{stem}/EXPRESSION{MASK_SUFFIX}'
         if self.expression:
-            return [(f'{stem}{MASK_SUFFIX}', self.expression)]
-        folder = join_path(masks, stem)
-        names = sorted(list_dir_or_file(folder, list_dir=False, suffix=MASK_SUFFIX)) if isdir(folder) else []
-        if not names:
-            raise DataError(f'{where} has no mask: {join_path(folder, f"EXPRESSION{MASK_SUFFIX}")} does not exist.')
-        return [(join_path(stem, name), PurePath(name).stem) for name in names]
+            found = {self.expression: names} if names else {}
+        else:
+            found = {}
+            for folder in names:
+                for text, files in self._by_stem(join_path(masks, folder), files=True).items():
+                    found.setdefault(text, []).extend(join_path(folder, file) for file in files)
+        if not found:
+            raise DataError(f'{where} has no mask: {join_path(masks, expected)} does not exist.')
+        for text, files in found.items():
+            if len(files) > 1:
+                raise DataError(f'{where}: which mask of {", ".join(files)} is that of {text!r}?')
+        return [(file, text) for text, (file,) in found.items()]
+
+    @property
+    def notes(self) -> list[str]:
+        if not self._unused:
+            return super().notes
+        some = ', '.join(self._unused[:3]) + (', ...' if len(self._unused) > 3 else '')
+        note = f'{self.data_prefix["mask_path"]} has masks of {len(self._unused)} pictures that are not there ({some})'
+        return [*super().notes, note]
 
     def _target(self, record: Record) -> tuple[dict, dict[str, int]]:
         """What a record means, and the size of its picture as far as it states it."""

@@ -71,7 +71,7 @@ class GCGDataset(GroundingDataset):
             f'{self.name or "gcg"}/{image_id}',
             'gcg',
             segments=[],
-            captions=[caption.text('caption') for caption in captions],
+            captions=[caption.words('caption') for caption in captions],
             phrases=[
                 dict(
                     text=label,

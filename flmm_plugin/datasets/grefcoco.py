@@ -24,6 +24,7 @@ class GRefCOCODataset(RefCOCODataset):
     """
 
     task = 'generalized/'
+    unique_refs = False  # the authors' loader reckons with it
     remedy = 'It needs instances.json and grefs(unc).json of gRefCOCO and the images of COCO train2014.'
 
     def __init__(self, *, protocol: str = 'generalized/independent/all_sentences', **kwargs: Any) -> None:
@@ -36,7 +37,10 @@ class GRefCOCODataset(RefCOCODataset):
         ids = ref.identities('ann_id')
         if not ids:
             raise ref.wrong('ann_id', f'ids of annotations, or [{NO_TARGET}] where nothing is meant')
-        if ids == [NO_TARGET]:
+        empty = ids == [NO_TARGET]
+        if ref.flag('no_target', default=empty) != empty:
+            raise ref.wrong('no_target', f"the same as 'ann_id' says, {ids}")
+        if empty:
             return []
         found = [annotations.find(one) for one in ids]
         return [annotation for annotation in found if not annotation.flag('iscrowd', default=False)] or found

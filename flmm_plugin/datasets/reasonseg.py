@@ -16,6 +16,7 @@ from flmm_plugin.errors import DataError
 from flmm_plugin.images import picture_suffixes
 from flmm_plugin.registry import DATASETS
 from flmm_plugin.structures import Segment
+from flmm_plugin.texts import composed
 
 PROTOCOLS = (*SENTENCES, 'answered')
 #: How F-LMM's authors ask (``scripts/reason_seg.py``, branch ``rebuttal``); there is no space before the request.
@@ -77,7 +78,7 @@ class ReasonSegDataset(GroundingDataset):
         found: dict[str, list[str]] = {}
         for name in sorted(list_dir_or_file(self.data_prefix['img_path'], list_dir=False)):
             if PurePath(name).suffix.lower() in {'.json', *picture_suffixes()}:
-                found.setdefault(PurePath(name).stem, []).append(name)
+                found.setdefault(composed(PurePath(name).stem), []).append(name)
         return found
 
     def _samples(self, stem: str, names: list[str]) -> list[dict]:

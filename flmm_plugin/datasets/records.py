@@ -15,6 +15,7 @@ from mmengine.fileio import get
 
 from flmm_plugin.errors import DataError
 from flmm_plugin.plain_json import parse_json
+from flmm_plugin.texts import says_something
 
 Id = int | str
 
@@ -56,7 +57,7 @@ class Record:
     def words(self, field: str) -> str:
         """Text that says something, without space around."""
         value = self.text(field).strip()
-        if not value:
+        if not says_something(value):
             raise self.wrong(field, 'text that is not blank')
         return value
 
@@ -183,10 +184,14 @@ class Table:
             raise DataError(message) from None
 
 
+def read_file(path: str) -> bytes:
+    """What a file of any of mmengine's backends holds; an error names it."""
+    try:
+        return get(path)
+    except Exception as error:  # ValueError of names that no file can have, KeyError of unknown kinds of URLs
+        raise DataError(f'{path} cannot be read: {error}.') from error
+
+
 def load_json(path: str, encodings: tuple[str, ...] = ()) -> Any:
     """Parse a JSON file of any of mmengine's backends; a damaged one is an error that names it."""
-    try:
-        content = get(path)
-    except OSError as error:
-        raise DataError(f'{path} cannot be read: {error}.') from error
-    return parse_json(content, path, encodings)
+    return parse_json(read_file(path), path, encodings)

@@ -28,6 +28,8 @@ class RefCOCODataset(ExpressionDataset):
     """
 
     extra_files = ('split_file',)
+    #: do different references have different ids?
+    unique_refs = True
     remedy = (
         'It needs instances.json and refs(unc).p of RefCOCO and the images of COCO train2014, '
         'or a folder written by tools/make_scenes.py.'
@@ -72,12 +74,16 @@ class RefCOCODataset(ExpressionDataset):
     def _refs_by_split(self) -> dict[str, list[Record]]:
         """The references of each split, in the file's order; splits are sorted."""
         found: dict[str, list[Record]] = {}
+        seen: dict[Id, Any] = {}
         for number, value in enumerate(values_of(self._load_refs(), self.split_file), 1):
             with self.tolerating():
                 ref = Record.of(value, f'{self.split_file}: reference number {number}')
-                ref = Record(
-                    ref.content, f'{self.split_file}: reference {value.get("ref_id", f"number {number}")!s:.40}'
-                )
+                if 'ref_id' in ref:
+                    identity = ref.identity('ref_id')
+                    ref = Record(ref.content, f'{self.split_file}: reference {identity}')
+                    if identity in seen and (self.unique_refs or seen[identity] == value):
+                        raise DataError(f'{ref.where} is there twice: what it says would count twice.')
+                    seen.setdefault(identity, value)
                 found.setdefault(ref.words('split'), []).append(ref)
         return dict(sorted(found.items()))
 
@@ -101,7 +107,14 @@ class RefCOCODataset(ExpressionDataset):
 
     def _annotations(self, ref: Record, annotations: Table) -> list[Record]:
         """What a reference means: records of COCO's instances, whose masks are united."""
-        return [annotations.find(ref.identity('ann_id'))]
+        annotation = annotations.find(ref.identity('ann_id'))
+        if 'category_id' in ref and 'category_id' in annotation:
+            category = annotation.whole('category_id')
+            if ref.whole('category_id') != category:
+                raise DataError(
+                    f'{ref.where} is of category {ref.whole("category_id")}, but {annotation.where} of {category}.'
+                )
+        return [annotation]
 
     def _sample(self, image: Record, targets: list[dict], split: str) -> dict:
         """One sample of all targets of an image."""

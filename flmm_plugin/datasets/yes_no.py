@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmengine.fileio import exists, get, join_path
+from mmengine.fileio import exists, join_path
 
 from flmm_plugin.datasets.base import GroundingDataset
-from flmm_plugin.datasets.records import Id, Record
+from flmm_plugin.datasets.records import Id, Record, read_file
 from flmm_plugin.errors import DataError
 from flmm_plugin.plain_json import parse_lines
 from flmm_plugin.registry import DATASETS
@@ -76,13 +76,18 @@ class YesNoDataset(GroundingDataset):
 
     def _read(self, split: str, path: str) -> Iterator[dict]:
         seen: dict[Id, str] = {}
+        answers: dict[tuple[str, str], tuple[bool, str]] = {}
         full_name = f'{self.name}_{split}' if self.name else split
-        for where, value in parse_lines(get(path).splitlines(), path):
+        for where, value in parse_lines(read_file(path).splitlines(), path):
             record = check(value, where)
             key, name = record.identity('question_id'), record.words('image')
             if key in seen:
                 raise DataError(f'{where}: question_id {key} is that of {seen[key]} too. Are two files joined?')
             seen[key] = where
+            label = LABELS[record.text('label').strip().lower()]
+            first, there = answers.setdefault((name, record.words('text').casefold()), (label, where))
+            if first != label:
+                raise DataError(f'{where}: the answer is {record.text("label")!r}, but {there} says the contrary.')
             image = Record(dict(id=name, file_name=name), where)
             if not exists(self.image_path(name)):
                 raise DataError(f'{where}: the image {self.image_path(name)} does not exist. {self.remedy}')
@@ -92,7 +97,7 @@ class YesNoDataset(GroundingDataset):
                 **sample,
                 'dataset_name': full_name,
                 'prompt': record.text('text') + self.suffix,
-                'label': LABELS[record.text('label').strip().lower()],
+                'label': label,
                 'phrase': asked[1] if asked else '',
             }
         if not seen:

@@ -16,7 +16,7 @@ from torch import Tensor
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.capture.positions import KeptTokens
 from flmm_plugin.models.flmm import FLMM
-from flmm_plugin.models.groundings import write_predictions
+from flmm_plugin.models.groundings import prepare_sample, write_predictions
 from flmm_plugin.models.lmms.base import FrozenLMM
 from flmm_plugin.registry import MODELS
 from flmm_plugin.structures import LMMInputs, LMMOutputs
@@ -86,9 +86,7 @@ class AnsweringFLMM(FLMM):
     def answer(self, images: Sequence[Tensor], data_samples: Sequence[BaseDataElement]) -> None:
         """Let the LMM answer each sample's ``prompt`` and ground its answer."""
         answers = [
-            answer_and_look(
-                self.lmm, self.lmm.prepare(image, sample.prompt, begin=sample.begin), max_tokens=self.max_tokens
-            )
+            answer_and_look(self.lmm, prepare_sample(self.lmm, image, sample), max_tokens=self.max_tokens)
             for image, sample in zip(images, data_samples, strict=True)
         ]
         groundings = self.ground_batch(images, [a.inputs for a in answers], [a.outputs for a in answers])

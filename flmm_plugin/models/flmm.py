@@ -13,7 +13,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.groundings import Grounding, phrase_texts, refine_masks, write_predictions
+from flmm_plugin.models.groundings import Grounding, phrase_texts, prepare_sample, refine_masks, write_predictions
 from flmm_plugin.models.instances import find_things
 from flmm_plugin.models.losses import MaskLosses, average_over_phrases, resize_targets
 from flmm_plugin.models.mask_heads.batching import coarse_logits
@@ -179,12 +179,7 @@ class FLMM(HubModel):
         """Tokenise and preprocess on the CPU, as the LMM's adapter does."""
         if any('begin' in sample for sample in data_samples):
             raise UserError("these samples are to be answered: test them by model=dict(type='AnsweringFLMM')")
-        return [
-            self.lmm.prepare_tokens(image, sample.input_ids, sample.phrase_ids, sample.get('branch_ids'))
-            if 'input_ids' in sample
-            else self.lmm.prepare(image, sample.prompt, sample.segments)
-            for image, sample in zip(images, data_samples, strict=True)
-        ]
+        return [prepare_sample(self.lmm, image, sample) for image, sample in zip(images, data_samples, strict=True)]
 
     def ground_batch(
         self,

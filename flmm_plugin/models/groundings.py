@@ -13,6 +13,8 @@ import torch
 from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor
 
+from flmm_plugin.errors import naming
+from flmm_plugin.models.lmms.base import FrozenLMM
 from flmm_plugin.models.mask_heads.batching import crop
 from flmm_plugin.models.refiners.boxes import upsample_masks
 from flmm_plugin.structures import ImageGrid, LMMInputs, LMMOutputs, size_of
@@ -29,6 +31,14 @@ class Grounding:
     refined: Tensor | None
     scores: Tensor | None
     things: tuple[tuple[Tensor, Tensor], ...] | None = None
+
+
+def prepare_sample(lmm: FrozenLMM, image: Tensor, sample: BaseDataElement) -> LMMInputs:
+    """A sample's text, tokenised or not, and its image (3, H, W); errors name the sample."""
+    with naming(f'sample {sample.get("sample_id", "without a name")}'):
+        if 'input_ids' in sample:
+            return lmm.prepare_tokens(image, sample.input_ids, sample.phrase_ids, sample.get('branch_ids'))
+        return lmm.prepare(image, sample.prompt, sample.segments, sample.get('begin', ''))
 
 
 def refine_masks(

@@ -14,6 +14,7 @@ from pycocotools.coco import COCO
 
 from flmm_plugin.annotation.export import EXPORTERS, export
 from flmm_plugin.annotation.export.categories import Categories
+from flmm_plugin.annotation.export.files import PictureFiles
 from flmm_plugin.annotation.run import run
 from flmm_plugin.annotation.store import Store
 from flmm_plugin.apis import FLMMInferencer
@@ -108,3 +109,9 @@ def test_categories_are_head_nouns() -> None:
         'stars',
         'people',
     ]
+
+
+def test_pictures_that_differ_by_their_ending_have_files_of_their_own(tmp_path: Path) -> None:
+    files = PictureFiles(tmp_path / 'out', '.png')
+    named = [files.of(name).relative_to(tmp_path / 'out') for name in ('d.jpg', 'd.png', '../d.jpg', '/x/d.jpg')]
+    assert [str(name) for name in named] == ['d.png', 'd.png.png', 'd.jpg.png', 'x/d.png']

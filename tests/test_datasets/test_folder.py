@@ -92,6 +92,44 @@ def test_hidden_colours_of_a_mask_are_not_meant(root: Path) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+def test_colours_of_a_mask_are_what_is_seen(root: Path) -> None:
+    """Whichever number a palette gives to black, and however dark the other colour is."""
+    path = root / 'masks/dog/a tail.png'
+    expected = square(path)
+    dark = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    dark[expected] = (0, 0, 3)
+    indexed = {}
+    palettes = {'white first': [255] * 3 + [0] * 3, 'without colours': [0] * 6, 'VOC': [0, 0, 0, 128, 0, 0]}
+    for name, colors in palettes.items():
+        indexed[name] = Image.fromarray((expected != (name == 'white first')).astype(np.uint8), 'P')
+        indexed[name].putpalette(colors)
+    for image in (Image.fromarray(dark), Image.fromarray(dark * 80).quantize(2), *indexed.values()):
+        image.save(path)
+        found = DATASETS.build(config(root))[1]['data_samples'].gt_instances.masks[0].numpy()
+        np.testing.assert_array_equal(found, expected)
+    dark[0, 0] = (1, 0, 0)
+    Image.fromarray(dark).save(path)
+    with pytest.raises(DataError, match=r'a tail\.png has 3 values'):
+        DATASETS.build(config(root))[1]
+
+
+def test_masks_of_every_ending_are_found(root: Path) -> None:
+    (root / 'masks/dog/a tail.png').rename(root / 'masks/dog/a tail.PNG')
+    Image.open(root / 'masks/dog/a tail.PNG').save(root / 'masks/dog/a cafe\u0301.bmp')
+    (root / 'masks/dog/._a tail.PNG').write_text('what macOS keeps')
+    square(root / 'masks/bird/a wing.png')
+    dataset = DATASETS.build(config(root, protocol='concat/all_sentences'))
+    assert dataset[1]['data_samples'].gt_instances.phrases == ['a caf\u00e9', 'a tail']
+    assert dataset.notes == [f'{root}/masks has masks of 1 pictures that are not there (bird)']
+    (root / 'pictures/fox.heic').write_bytes(b'')
+    with pytest.raises(DataError, match=r'fox\.heic has no mask'):
+        DATASETS.build(config(root))
+    (root / 'pictures/fox.heic').unlink()
+    square(root / 'masks/dog/a tail.png')
+    with pytest.raises(DataError, match=r"which mask of dog/a tail\.PNG, dog/a tail\.png is that of 'a tail'"):
+        DATASETS.build(config(root))
+
+
 def test_the_mask_says_how_a_photo_is_turned(root: Path) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = 6
@@ -109,9 +147,14 @@ BAD_MASKS = {
     'a JPEG': (lambda path: Image.new('L', (WIDTH, HEIGHT), 255).save(path, format='JPEG'), 'is a JPEG'),
     'nothing': (lambda path: Image.new('L', (WIDTH, HEIGHT)).save(path), 'the mask has no pixel'),
     'two that are not 0': (lambda path: square_of_two(path), r'a tail\.png has 2 values \(1 ... 2\)'),
+    'a number that is none': (lambda path: not_a_number(path), r'a tail\.png has the value nan'),
     'another size': (lambda path: Image.new('L', (5, 5), 255).save(path), '40 x 60 pixels, but .* annotated as 5 x 5'),
     'no picture': (lambda path: path.write_bytes(b'text'), r'a tail\.png cannot be decoded'),
 }
+
+
+def not_a_number(path: Path) -> None:
+    Image.fromarray(np.where(np.eye(HEIGHT, WIDTH) > 0, np.nan, 0).astype(np.float32)).save(path, format='TIFF')
 
 
 def square_of_two(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from PIL import Image
 
 from flmm_plugin.datasets import GCGDataset
 from flmm_plugin.errors import DataError
+from tests.data_files import PIPELINE
+
+BOXES = ([0, 0, 4, 0, 4, 4, 0, 4], [4, 0, 12, 0, 12, 8, 4, 8])
 
 
-def write(root: Path, labels: list[str]) -> GCGDataset:
+def write(root: Path, labels: list[str], boxes: Sequence[list[int]] = BOXES) -> GCGDataset:
     (root / 'images').mkdir(exist_ok=True)
     Image.fromarray(np.zeros((8, 12, 3), np.uint8)).save(root / 'images/a1.jpg')
     captions: dict[str, Any] = dict(
@@ -24,7 +28,6 @@ def write(root: Path, labels: list[str]) -> GCGDataset:
             dict(id=2, image_id='a1', caption='a brown dog'),
         ],
     )
-    boxes = ([0, 0, 4, 0, 4, 4, 0, 4], [4, 0, 12, 0, 12, 8, 4, 8])
     masks: dict[str, Any] = dict(
         images=[dict(id='a1', height=8, width=12)],
         annotations=[dict(id=7 + i, image_id='a1', category_id=1, segmentation=[box]) for i, box in enumerate(boxes)],
@@ -36,7 +39,7 @@ def write(root: Path, labels: list[str]) -> GCGDataset:
         mask_file='masks.json',
         data_root=str(root),
         data_prefix=dict(img_path='images'),
-        pipeline=[dict(type='LoadImageRGB'), dict(type='LoadGroundingMasks'), dict(type='PackGroundingInputs')],
+        pipeline=PIPELINE,
         test_mode=True,
     )
 
@@ -54,6 +57,11 @@ def test_as_many_labels_as_masks(tmp_path: Path) -> None:
         DataError, match=r'captions\.json: annotation number 1 of image a1 has 1 labels, .*masks\.json has 2'
     ):
         len(write(tmp_path, ['a dog']))
+
+
+def test_a_caption_may_ground_nothing(tmp_path: Path) -> None:
+    (made,) = write(tmp_path, [], boxes=())
+    assert made['data_samples'].gt_instances.masks.shape == (0, 8, 12)
 
 
 def test_image_without_a_caption(tmp_path: Path) -> None:

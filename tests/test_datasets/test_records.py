@@ -117,6 +117,18 @@ DAMAGE: dict[str, tuple[str, Callable[[Any], Any], Callable[[Any], Any], str]] =
         having(raw=' \t'),
         r"reference 111: sentence number 1: 'raw' is ' \\t', expected text that is not blank",
     ),
+    'an expression that nobody sees': (
+        REFS,
+        lambda refs: refs[0]['sentences'][0],
+        having(raw='\u200b\ufeff\x00'),
+        r"reference 111: sentence number 1: 'raw' is .* expected text that is not blank",
+    ),
+    'a reference of another category': (
+        REFS,
+        lambda refs: refs[0],
+        having(category_id=9),
+        r'reference 111 is of category 9, but .*instances\.json: annotation 11 of 1',
+    ),
     'half a character': (
         REFS,
         lambda refs: refs[0]['sentences'][0],
@@ -170,6 +182,33 @@ def test_a_record_that_is_there_twice_is_one(refcoco_root: Path) -> None:
     assert len(test_refcoco.build(refcoco_root)) == 2
 
 
+def test_a_reference_or_a_split_that_is_there_twice_does_not_count_twice(refcoco_root: Path) -> None:
+    with pytest.raises(DataError, match='sample train/1 is there twice'):
+        test_refcoco.build(refcoco_root, split=['train', 'train'])
+    edit(refcoco_root / REFS, lambda refs: refs.append(refs[0]))
+    with pytest.raises(DataError, match='reference 111 is there twice'):
+        test_refcoco.build(refcoco_root)
+    samples = [item['data_samples'] for item in test_refcoco.build(refcoco_root, on_bad_data='skip')]
+    assert [len(sample.gt_instances.phrases) for sample in samples] == [2, 1]
+
+
+@pytest.mark.parametrize('name', ['a\0.png', 'nowhere://a/b.png'])
+def test_names_that_no_file_can_have(refcoco_root: Path, name: str) -> None:
+    edit(refcoco_root / INSTANCES, lambda content: content['images'][0].update(file_name=name))
+    with pytest.raises(DataError, match=r'png cannot be read: .*sample train/1'):
+        test_refcoco.build(refcoco_root)[0]
+
+
+def test_a_field_with_two_values_is_an_error(refcoco_root: Path) -> None:
+    path = refcoco_root / INSTANCES
+    text = path.read_text()
+    path.write_text(text.replace('"iscrowd": 0', '"iscrowd": 0, "iscrowd": 0'))
+    assert len(test_refcoco.build(refcoco_root)) == 2
+    path.write_text(text.replace('"iscrowd": 0', '"iscrowd": 0, "segmentation": [[0, 0, 9, 0, 9, 9]]'))
+    with pytest.raises(DataError, match=r"instances\.json is not JSON \(an object has two different 'segmentation'"):
+        test_refcoco.build(refcoco_root)
+
+
 def test_ids_may_be_text(refcoco_root: Path) -> None:
     edit(refcoco_root / REFS, lambda refs: [ref.update(ann_id=str(ref['ann_id'])) for ref in refs])
     assert len(list(test_refcoco.build(refcoco_root))) == 2
@@ -208,6 +247,8 @@ def test_flat_polygons_are_counted(refcoco_root: Path, capsys: pytest.CaptureFix
         (lambda refs: refs[0].update(ann_id=[11, None]), "'ann_id' is .*expected whole numbers or names"),
         (lambda refs: refs[0].update(ann_id=[11, 21]), 'is of image 1, but .*annotation 21 of image 2'),
         (lambda refs: refs[0].pop('ann_id'), "has no 'ann_id'"),
+        (lambda refs: refs[0].update(no_target=True), r"'no_target' is True, expected the same as 'ann_id' says"),
+        (lambda refs: refs.append(dict(refs[0])), 'is there twice'),
     ],
 )
 def test_generalised_references(grefcoco_root: Path, change: Callable, message: str) -> None:
@@ -261,8 +302,11 @@ def test_pictures_of_every_ending_are_found(reasonseg_root: Path) -> None:
             (folder / 'street_2.json').read_text()
         )
     (folder / 'notes.txt').write_text('not a picture')
+    (folder / '._A.JPG').write_text('what macOS keeps of A.JPG')
+    (folder / 'street_2.jpg').rename(folder / 'a\u0301.jpg')  # an accent of its own, as macOS writes names
+    (folder / 'street_2.json').rename(folder / '\u00e1.json')
     dataset = test_reasonseg.build(reasonseg_root)
-    assert [item['data_samples'].img_id for item in dataset] == ['A', 'beach_1', 'c', 'e', 'f', 'g', 'street_2']
+    assert [item['data_samples'].img_id for item in dataset] == ['A', 'beach_1', 'c', 'e', 'f', 'g', '\u00e1']
 
 
 def test_files_that_do_not_pair_up(reasonseg_root: Path) -> None:

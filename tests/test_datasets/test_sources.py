@@ -15,6 +15,7 @@ from flmm_plugin.annotation.names import read_phrases
 from flmm_plugin.apis.images import read_image
 from flmm_plugin.datasets.sources import find_pictures
 from flmm_plugin.errors import DataError
+from flmm_plugin.images import ORIENTATION
 
 
 def names(pictures: object, **options: str) -> list[str]:
@@ -27,6 +28,32 @@ def test_folders_in_folders_and_whatever_has_the_name_of_a_picture(pictures: Pat
     (tmp_path / 'gone.png').symlink_to(tmp_path / 'nowhere.png')
     (tmp_path / 'note.txt').write_text('no picture')
     assert names(tmp_path) == ['gone.png', 'x.JPG']
+
+
+def test_nothing_is_found_twice_and_nothing_that_is_hidden(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / 'loop').symlink_to('.')
+    (tmp_path / 'itself').symlink_to('itself')
+    for name in ('._a.jpg', '.git/b.png', 'c.jp2', 'd.txt.png', 'Thumbs.db'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('')
+    assert names(tmp_path) == ['c.jp2', 'd.txt.png']
+
+
+def test_a_file_is_meant_before_a_glob(tmp_path: Path) -> None:
+    for name in ('a1.jpg', 'a[1].jpg', 'LIST.TXT'):
+        (tmp_path / name).write_text('a1.jpg')
+    assert names(tmp_path / 'a[1].jpg') == [str(tmp_path / 'a[1].jpg')]
+    assert names(tmp_path / 'LIST.TXT') == ['a1.jpg']
+
+
+def test_the_annotated_size_says_how_a_photo_is_turned(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    Image.new('RGB', (6, 4)).save(tmp_path / 'a.png', exif=exif)
+    (tmp_path / 'coco.json').write_text(json.dumps(dict(images=[dict(id=1, file_name='a.png', height=4, width=6)])))
+    (source,) = find_pictures(str(tmp_path / 'coco.json'))
+    assert read_image(source.open()).shape == (3, 6, 4)
+    assert read_image(source.open(), stated=source.stated).shape == (3, 4, 6)
 
 
 def test_globs_lists_and_coco(pictures: Path, tmp_path: Path) -> None:
@@ -60,6 +87,9 @@ def test_pictures_in_tars_are_those_that_were_put_in(pictures: Path, tmp_path: P
     [
         ('empty.txt', '\n', 'names no picture'),
         ('twice.txt', 'a.png\na.png\n', 'names the picture a.png twice'),
+        ('again.txt', 'a.png\n./a.png\n', r'one picture twice: \./a\.png and a\.png'),
+        ('ids.json', '{"images": [{"id": 1, "file_name": "a"}, {"id": "1", "file_name": "b"}]}', 'id 1, which is that'),
+        ('packed.tar.gz', 'text', 'compressed and to be unpacked'),
         ('list.json', '[1]', 'has no list `images`'),
         ('lacking.json', '{"images": [{"id": 1}]}', r"images\[0\] has no 'file_name'"),
         ('broken.tar', 'text', 'is no tar'),

@@ -69,6 +69,10 @@ def test_samples(root: Path) -> None:
             r'random\.json, line 2: the image .*two\.jpg does not exist',
         ),
         ([question(1), {**question(2), 'question_id': [2]}], r"random\.json, line 2: 'question_id' is \[2\]"),
+        (
+            [question(1), {**question(2, 'no'), 'text': question(1)['text']}],
+            r"random\.json, line 2: the answer is 'no', but .*line 1 says the contrary",
+        ),
         ([], r'random\.json holds no question'),
         ([{'question_id': 1, 'text': 'x'}], r'random\.json, line 1 lacks image, label'),
         ([question(1)], r'random\.json ends with line 1, .*popular\.json with line 2: .*2,910 and 3,000'),

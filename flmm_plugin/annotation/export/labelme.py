@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from flmm_plugin.annotation.export.files import PictureFiles
 from flmm_plugin.datasets.sources import Source
 from flmm_plugin.plain_json import to_json
 from flmm_plugin.rle import decode_mask
@@ -18,6 +19,7 @@ LEAST_CORNERS = 3
 
 def write_labelme(records: Iterator[tuple[Source, dict[str, Any]]], folder: Path) -> None:
     """A JSON under the picture's name; parts of one mask share a ``group_id``. Holes are not part of the format."""
+    files = PictureFiles(folder, '.json')
     for source, record in records:
         shapes = []
         for group, phrase in enumerate(record['phrases']):
@@ -37,6 +39,4 @@ def write_labelme(records: Iterator[tuple[Source, dict[str, Any]]], folder: Path
             imageHeight=record['image']['height'],
             imageWidth=record['image']['width'],
         )
-        path = folder / Path(source.name.lstrip('/')).with_suffix('.json')
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(to_json(content, ensure_ascii=False))
+        files.of(source.name).write_text(to_json(content, ensure_ascii=False))

@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from flmm_plugin.annotation.export.files import PictureFiles
 from flmm_plugin.apis.images import read_image
 from flmm_plugin.datasets.sources import Source
 from flmm_plugin.rle import decode_mask
@@ -19,17 +20,16 @@ ON_SHEET, COLUMNS, SIDE = 24, 6, 384
 def write_sheets(records: Iterator[tuple[Source, dict[str, Any]]], folder: Path) -> None:
     """``pictures/NAME.png`` of every image, and ``sheet.png``."""
     tiles: list[Image.Image] = []
+    files = PictureFiles(folder / 'pictures', '.png')
     for source, record in records:
-        pixels = read_image(source.open(), max_pixels=2**31).permute(1, 2, 0).numpy()
+        pixels = read_image(source.open(), 2**31, source.stated).permute(1, 2, 0).numpy()
         layers = [
             Layer(decode_mask(phrase['mask']), phrase['text'], phrase_color(index))
             for index, phrase in enumerate(record['phrases'])
             if phrase['grounded']
         ]
         drawn = Image.fromarray(draw_overlay(pixels, layers))
-        path = folder / 'pictures' / Path(source.name.lstrip('/')).with_suffix('.png')
-        path.parent.mkdir(parents=True, exist_ok=True)
-        drawn.save(path)
+        drawn.save(files.of(source.name))
         if len(tiles) < ON_SHEET:
             drawn.thumbnail((SIDE, SIDE))
             tiles.append(drawn)

@@ -6,8 +6,7 @@ from typing import Any
 
 from mmcv.transforms import BaseTransform
 
-from flmm_plugin.errors import DataError
-from flmm_plugin.images import read_rgb
+from flmm_plugin.images import check_stated, read_rgb
 from flmm_plugin.registry import TRANSFORMS
 
 
@@ -25,15 +24,9 @@ class LoadImageRGB(BaseTransform):
         self.backend_args = backend_args
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        path = results['img_path']
-        stated = (results.get('height'), results.get('width'))
+        path, stated = results['img_path'], (results.get('height'), results.get('width'))
         image = read_rgb(path, stated, self.backend_args)
         shape = image.shape[:2]
-        annotated = tuple(found if size is None else size for size, found in zip(stated, shape, strict=True))
-        if shape != annotated:
-            raise DataError(
-                f'{path} is {shape[0]} x {shape[1]} pixels, but image {results.get("img_id")} is annotated as '
-                f'{annotated[0]} x {annotated[1]} (height x width).'
-            )
+        check_stated(shape, stated, path, f'image {results.get("img_id")}')
         results.update(img=image, img_shape=shape, ori_shape=shape)
         return results

@@ -12,7 +12,7 @@ from flmm_plugin.datasets.transforms.mask_files import MaskFile, read_mask
 from flmm_plugin.datasets.transforms.polygons import decode_segmentation
 from flmm_plugin.datasets.transforms.shapes import draw_shapes
 from flmm_plugin.errors import DataError
-from flmm_plugin.images import open_file
+from flmm_plugin.images import LOSSY, open_file
 from flmm_plugin.registry import TRANSFORMS
 
 
@@ -35,13 +35,15 @@ class LoadGroundingMasks(BaseTransform):
         phrases = results['phrases']
         if 'seg_map_path' in results:
             masks = self._panoptic(results)
+        elif not phrases:
+            masks = []
         elif 'shapes' in phrases[0]:
             drawn = [draw_shapes(phrase['shapes'], height, width, phrase['source']) for phrase in phrases]
             masks = [target for target, _ in drawn]
             results['gt_ignored'] = np.stack([ignored for _, ignored in drawn])
         else:
             masks = _united(phrases, height, width, self.backend_args)
-        results['gt_masks'] = BitmapMasks(np.stack(masks), height, width)
+        results['gt_masks'] = BitmapMasks(np.reshape(masks, (-1, height, width)).astype(np.uint8), height, width)
         return results
 
     def _panoptic(self, results: dict[str, Any]) -> list[np.ndarray]:
@@ -55,7 +57,7 @@ class LoadGroundingMasks(BaseTransform):
 def read_panoptic_ids(path: str, backend_args: dict[str, Any] | None = None) -> np.ndarray:
     """Ids of a panoptic PNG, (H, W) int32: R + 256 G + 65536 B."""
     with open_file(path, backend_args) as image:
-        if image.mode not in ('RGB', 'RGBA', 'P') or image.format == 'JPEG':
+        if image.mode not in ('RGB', 'RGBA', 'P') or image.format in LOSSY:
             raise DataError(f'{path} ({image.format}, {image.mode}) has no ids: they are colours of a PNG in RGB.')
         rgb = np.array(image.convert('RGB'), dtype=np.int32)  # neither turned nor laid on white, as a picture is
     return rgb[..., 0] + 256 * rgb[..., 1] + 65536 * rgb[..., 2]

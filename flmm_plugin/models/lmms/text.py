@@ -54,7 +54,7 @@ def expand_image(
     if len(places) != 1:
         raise PromptError(
             f'the text must hold the image token (id {image_token_id}) once, found {len(places)}: '
-            'check the chat template and the prompt'
+            + ('the question or a phrase names it, write that otherwise' if places else 'check the chat template')
         )
     missing = set(range(int(phrase_ids.max()) + 1)) - set(phrase_ids.tolist())
     if missing:

@@ -9,6 +9,7 @@ import torch
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from flmm_plugin.errors import naming
 from flmm_plugin.models.flmm import FLMM
 from flmm_plugin.models.presence.estimates import lone_signals
 from flmm_plugin.models.presence.signals import SIGNALS
@@ -35,7 +36,8 @@ class AskingFLMM(FLMM):
         ``presence`` in [0, 1] and its ``signals``, a dict."""
         if self.max_new_tokens:
             for image, sample in zip(images, data_samples, strict=True):
-                sample.set_field(self.lmm.generate(image, sample.prompt, self.max_new_tokens)[1], 'answer')
+                with naming(f'sample {sample.get("sample_id", "without a name")}'):
+                    sample.set_field(self.lmm.generate(image, sample.prompt, self.max_new_tokens)[1], 'answer')
         if self.presence is not None:
             named = [index for index, sample in enumerate(data_samples) if sample.phrase]
             about = [images[index] for index in named], [data_samples[index].phrase for index in named]
