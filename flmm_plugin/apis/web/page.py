@@ -24,10 +24,11 @@ INTRODUCTION = (
     '## Talk about an image\nUpload one, or click an example. Then ask, or name what is to be found. '
     'Click a coloured phrase to see its mask alone.'
 )
-# Gradio gives each example a least width, so that a phone cuts the third off, and the gallery room for more rows.
+# Gradio gives each example a least width, so that a phone cuts the third off, and the gallery room for more rows and a
+# scroll bar.
 CSS = """
 #examples .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)); }
-#examples .grid-wrap { min-height: 0; height: auto; }
+#examples .grid-wrap { min-height: 0; height: auto; overflow: hidden; }
 """
 
 

@@ -16,10 +16,15 @@ from flmm_plugin.apis.web.answers import pieces
 QUESTION = 'Describe the image.'
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
 DRIVER = shutil.which('chromedriver')
-PARTS = 'upload examples picture view all masks chat question ask phrases find answer details'.split()
+PARTS = 'upload examples picture view presence all masks chat question ask phrases find answer details'.split()
 CUT_OFF = """
 const parts = [...document.querySelectorAll('#upload, #upload *')];
 return parts.some(part => part.clientHeight > 0 && part.scrollHeight > part.clientHeight + 1);
+"""
+SET = """
+arguments[0].value = arguments[1];
+arguments[0].dispatchEvent(new Event('input', {bubbles: true}));
+arguments[0].dispatchEvent(new Event('blur', {bubbles: true}));
 """
 
 
@@ -79,6 +84,11 @@ def test_a_person_uploads_asks_and_sees_the_masks(browser, address, inferencer, 
     find('#view input[value=refined]')[0].click()
     find('#all')[0].click()
     wait_for(lambda: source() not in ('', alone))
+    surest = find('#presence input[type=number]')[0]
+    browser.execute_script(SET, surest, '1')
+    wait_for(lambda: not find('#answer .highlighted'))
+    browser.execute_script(SET, surest, '0')
+    wait_for(lambda: find('#answer .highlighted'))
     if folder := os.environ.get('FLMM_SCREENSHOTS'):
         browser.save_screenshot(str(Path(folder) / 'web_demo.png'))
 
