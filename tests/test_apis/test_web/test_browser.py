@@ -21,6 +21,12 @@ CUT_OFF = """
 const parts = [...document.querySelectorAll('#upload, #upload *')];
 return parts.some(part => part.clientHeight > 0 && part.scrollHeight > part.clientHeight + 1);
 """
+BOXES = """
+return arguments[0].map(name => {
+    const box = document.getElementById(name).getBoundingClientRect();
+    return [box.left, box.top, box.right, box.bottom];
+});
+"""
 SET = """
 arguments[0].value = arguments[1];
 arguments[0].dispatchEvent(new Event('input', {bubbles: true}));
@@ -113,10 +119,9 @@ def test_a_visitor_without_a_picture_clicks_an_example(browser, address, size) -
     browser.execute_script('arguments[0].click()', find('#ask')[0])
     wait_for(lambda: find('#answer .highlighted'))
     assert browser.execute_script('return document.documentElement.scrollWidth') <= size[0]
-    boxes = [find(f'#{name}')[0].rect for name in PARTS]
-    for index, box in enumerate(boxes):
-        assert box['x'] >= 0 and box['x'] + box['width'] <= size[0]
-        for other in boxes[:index]:
-            across = min(box['x'] + box['width'], other['x'] + other['width']) - max(box['x'], other['x'])
-            down = min(box['y'] + box['height'], other['y'] + other['height']) - max(box['y'], other['y'])
-            assert across <= 0 or down <= 0
+    boxes = browser.execute_script(BOXES, PARTS)  # at one moment: the page may still be moving
+    for index, (left, top, right, bottom) in enumerate(boxes):
+        assert left >= 0 and right <= size[0], PARTS[index]
+        for other, (x0, y0, x1, y1) in zip(PARTS[:index], boxes[:index], strict=True):
+            across, down = min(right, x1) - max(left, x0), min(bottom, y1) - max(top, y0)
+            assert min(across, down) < 0.5, f'{PARTS[index]} and {other} overlap by {across} x {down} pixels'
