@@ -1,8 +1,9 @@
 """What the page keeps of its visitors, bounded.
 
 Gradio keeps the session of a visitor who has left for an hour, with the talk in it, and up to 10,000 sessions for ever.
-Its queue keeps every request it ever had, with connection and payload (gradio-app/gradio issues 13154 and 11602); the
-releases in which that is mended ask for huggingface-hub 1, which transformers 4 refuses.
+Its queue keeps every request it ever had, with connection and payload (gradio-app/gradio issues 13154 and 11602; the
+releases in which that is mended ask for huggingface-hub 1, which transformers 4 refuses), and the task that served it:
+one that was cancelled holds the frames that it was in.
 """
 
 from __future__ import annotations
@@ -30,9 +31,18 @@ class RunningEvents(WeakValueDictionary[str, Any]):
         return self.get(key) or SimpleNamespace(run_time=math.inf, signal=asyncio.Event())
 
 
+class RunningTasks(list[asyncio.Task]):
+    """The queue's tasks until they are done."""
+
+    def append(self, task: asyncio.Task) -> None:
+        super().append(task)
+        task.add_done_callback(self.remove)
+
+
 def bound_queue(page: gr.Blocks) -> gr.Blocks:
     """Let the page's queue forget what is done. Call it before the page is launched."""
     queue = page._queue
     queue.event_ids_to_events = RunningEvents()  # type: ignore[assignment]
+    queue._asyncio_tasks = RunningTasks()
     queue.event_analytics = LRUCache(MAX_STATISTICS)
     return page

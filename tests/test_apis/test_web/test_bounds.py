@@ -37,6 +37,7 @@ def test_talks_and_requests_of_those_who_were_there_go(inferencer, scenes) -> No
         talks, requests = left()
         assert talks == KEPT
         assert requests <= 1, 'the last one may still be in the hands of the queue'
+        assert not page._queue._asyncio_tasks
         assert len(page._queue.event_analytics) == VISITORS
     finally:
         page.close(verbose=False)
