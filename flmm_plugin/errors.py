@@ -57,6 +57,9 @@ def explain(error: Exception) -> str | None:
     unknown = re.search(r'(\S+) is not in the (\S+)::(.+?) registry', str(error))
     if isinstance(error, KeyError) and unknown:
         return _unknown_type(unknown[1].strip('\'"'), unknown[3])
+    argument = r"__init__\(\) (got an unexpected keyword argument '\w+'|missing \d+ required)"
+    if isinstance(error, TypeError) and re.search(argument, str(error)):
+        return f'{error} (misspelt in the config, or missing?)'
     return None
 
 

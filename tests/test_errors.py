@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from torch.utils.data import DataLoader
 
@@ -50,3 +52,9 @@ def test_errors_of_workers_are_said_without_a_traceback(capsys: pytest.CaptureFi
 def test_other_errors_keep_their_traceback() -> None:
     with pytest.raises(ZeroDivisionError), readable_errors():
         raise ZeroDivisionError
+
+
+def test_a_misspelt_argument_of_a_config_is_said_in_a_line(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(TypeError) as error:
+        DATASETS.build(dict(type='FolderDataset', data_prefix={}, splt='val'))
+    assert re.fullmatch(r"Error: .*unexpected keyword argument 'splt' \(misspelt .*\n", said(error.value, capsys))

@@ -7,7 +7,7 @@ import argparse
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmengine.runner import Runner
 
-from flmm_plugin.engine.config import check_data_folders, existing_checkpoint, load_config, set_local_rank
+from flmm_plugin.engine.config import check_data_folders, check_parts, existing_checkpoint, load_config, set_local_rank
 from flmm_plugin.engine.options import OptionsAction
 from flmm_plugin.engine.processes import join_cpu_processes
 from flmm_plugin.errors import UserError, readable_errors
@@ -46,6 +46,7 @@ def main() -> None:
     args = parse_args()
     with readable_errors():
         config = load_config(args.config, args.cfg_options, args.work_dir)
+        check_parts(config, 'model', 'test_dataloader', 'test_cfg', 'test_evaluator')
         config.launcher = args.launcher
         join_cpu_processes(config)
         trained = needs_checkpoint(config.model, args.checkpoint)

@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 from flmm_plugin.engine.config import (
     check_data_folders,
+    check_parts,
     existing_checkpoint,
     load_config,
     newest_checkpoint,
@@ -66,6 +67,7 @@ def main() -> None:
     args = parse_args()
     with readable_errors():
         config = load_config(args.config, args.cfg_options, args.work_dir)
+        check_parts(config, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
         check_trained_model(config.model)
         apply_arguments(config, args)
         check_possible(config)

@@ -9,7 +9,7 @@ from typing import Any
 
 from flmm_plugin.apis.grounding import MIN_ATTENTION, MIN_SCORE
 from flmm_plugin.apis.inferencer import FLMMInferencer
-from flmm_plugin.engine.config import load_config
+from flmm_plugin.engine.config import check_parts, load_config
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.weights.untrained import NONE, is_trained
 
@@ -90,6 +90,7 @@ def load_inferencer(args: Namespace, **options: Any) -> FLMMInferencer:
         raise UserError('--sam, --heads and --pictures go with --lmm: a config or a checkpoint names its own')
     if args.config is not None:
         config = load_config(args.config)
+        check_parts(config, 'model')
         checkpoint = None if args.checkpoint == SHIPPED else args.checkpoint
         if checkpoint is None and is_trained(config.model):
             raise UserError('--config needs --checkpoint: a checkpoint of tools/train.py')

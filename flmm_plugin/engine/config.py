@@ -5,20 +5,30 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Iterator
+from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
 
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from flmm_plugin.errors import UserError
 
+#: Names of a config, besides the arguments of mmengine's Runner, that are read where they are there.
+FURTHER = frozenset('auto_scale_lr compile data_root png_prompt max_cache_bytes custom_imports'.split())
 ZIP_MAGIC = b'PK\x03\x04'
 
 
 def load_config(path: str, options: dict[str, Any] | None = None, work_dir: str | None = None) -> Config:
     """Read a config file, apply ``--cfg-options`` and settle the work dir: argument, then config, then file name."""
-    config = Config.fromfile(path)
+    try:
+        config = Config.fromfile(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever the Python of a config raises
+        raise UserError(f'The config {path} cannot be read: {type(error).__name__}: {error}') from error
     apply_options(config, options or {})
     if work_dir is not None:
         config.work_dir = work_dir
@@ -33,7 +43,11 @@ def apply_options(config: Config, options: dict[str, Any]) -> None:
     mmengine has copied the variable into the data sets by the time options are merged: setting it alone does nothing.
     """
     before = config.get('data_root')
-    config.merge_from_dict(options)
+    check_names(config, options)
+    try:
+        config.merge_from_dict(options)
+    except Exception as error:  # an index that is no number or beyond its list, a field of what is no dict
+        raise UserError(f'{config.filename} has no place for these --cfg-options: {error}') from error
     if 'data_root' in options:
         if before is None:
             raise UserError(
@@ -42,6 +56,24 @@ def apply_options(config: Config, options: dict[str, Any]) -> None:
         for dataset in _with_data_root(config._cfg_dict):
             if dataset['data_root'] == before:
                 dataset['data_root'] = options['data_root']
+
+
+def check_names(config: Config, options: dict[str, Any]) -> None:
+    """Refuse options that begin with a name which neither the config nor a run has: mmengine would quietly add it."""
+    known = {*config, *signature(Runner.__init__).parameters, *FURTHER}
+    for key in options:
+        name = key.split('.')[0]
+        if name not in known:
+            close = get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f'did you mean {" or ".join(close)}?' if close else f'it has: {", ".join(sorted(config))}.'
+            raise UserError(f'{config.filename} has no {name!r} that `{key}=` could change: {hint}')
+
+
+def check_parts(config: Config, *names: str) -> None:
+    """Refuse a config that lacks what a tool runs, such as one that others inherit from."""
+    missing = [name for name in names if config.get(name) is None]
+    if missing:
+        raise UserError(f'{config.filename} has no {", ".join(missing)}: is it only a part that other configs inherit?')
 
 
 def check_data_folders(config: Config, *loaders: str) -> None:

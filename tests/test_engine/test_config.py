@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flmm_plugin.engine.config import existing_checkpoint, load_config
+from flmm_plugin.engine.config import check_parts, existing_checkpoint, load_config
 from flmm_plugin.errors import UserError
 
 TEXT = """
@@ -37,6 +37,31 @@ def test_data_root_needs_something_to_move(tmp_path: Path) -> None:
     path.write_text('a = 1')
     with pytest.raises(UserError, match='no variable data_root'):
         load_config(str(path), {'data_root': '/elsewhere'})
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'dat_root': 'x'}, "has no 'dat_root' that `dat_root=` could change: did you mean data_root"),
+        ({'tset_dataloader.batch_size': 2}, 'did you mean .*test_dataloader'),
+        ({'train_dataloader.dataset.datasets.5.x': 1}, 'no place for these --cfg-options: .*Index 5'),
+        ({'data_root.x': 1}, 'no place for these'),
+    ],
+)
+def test_what_the_config_has_not_is_said(config_file: str, options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_config(config_file, options)
+    assert load_config(config_file, {'randomness.seed': 3, 'load_from': 'x'}).randomness.seed == 3
+
+
+def test_a_config_that_is_none(config_file: str, tmp_path: Path) -> None:
+    path = tmp_path / 'broken.py'
+    for text in ('a = (', 'a = 1 / 0'):
+        path.write_text(text)
+        with pytest.raises(UserError, match=r'config .*broken\.py cannot be read'):
+            load_config(str(path))
+    with pytest.raises(UserError, match=r'some_config\.py has no model, train_cfg: is it only a part'):
+        check_parts(load_config(config_file), 'model', 'train_dataloader', 'train_cfg')
 
 
 def test_work_dir_is_argument_then_config_then_name(config_file: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,12 @@ def parse(*arguments: str, action: Any = OptionsAction) -> dict[str, Any]:
         ('[(1, 2), (3, a b)]', [(1, 2), (3, 'a b')]),
         ('What is a=b ?', 'What is a=b ?'),
         ('1, 2', [1, 2]),
+        ('"Look, a dog"', 'Look, a dog'),
+        ("'2024'", '2024'),
+        ('Say "yes"', 'Say "yes"'),
+        ("'tis", "'tis"),
+        ('(old) x', '(old) x'),
+        ('~/x', os.path.expanduser('~/x')),
     ],
 )
 def test_spaces_stay(argument: str, value: Any) -> None:
@@ -42,7 +49,15 @@ def test_values_without_spaces_are_mmengine_s(value: str) -> None:
     assert parse(f'a.b={value}') == parse(f'a.b={value}', action=DictAction)
 
 
-@pytest.mark.parametrize('argument', ['scenes', 'key=[1,(2]'])
+TEXTS = ['/data/a,b', '[x]', '2024', '1_000', 'nan', 'None', 'Look, "what" is there?', '/a=b', 'ü']
+
+
+@pytest.mark.parametrize('value', TEXTS)
+def test_folders_and_questions_are_texts_whatever_they_look_like(value: str) -> None:
+    assert parse(f'data_root={value}', f'a.0.prompt={value}') == {'data_root': value, 'a.0.prompt': value}
+
+
+@pytest.mark.parametrize('argument', ['scenes', 'key=[1,(2]', '=x', 'a..b=1'])
 def test_mistakes_get_a_line(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse(argument)
