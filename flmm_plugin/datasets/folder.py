@@ -55,14 +55,14 @@ class FolderDataset(ExpressionDataset):
                     raise DataError(f'{record.where}: the size of {name} is {size}, and in {image.where} another.')
                 targets.setdefault(name, []).append(target)
         if not targets:
-            raise DataError(
-                f'{self.ann_file or self.data_prefix["img_path"]} has no picture with a mask. {self.remedy}'
-            )
+            place = self.ann_file or self.data_prefix['img_path']
+            reason = f' The first problem: {self.left_out[0]}' if self.left_out else ''
+            raise DataError(f'{place} has no picture with a mask. {self.remedy}{reason}')
         return [self._sample(images[name], found) for name, found in targets.items()]
 
     def _sample(self, image: Record, targets: list[dict]) -> dict:
         sample_id = '/'.join(filter(None, (self.name, str(image.identity()))))
-        return self.sample(image, sample_id, self.protocol, targets=targets)
+        return self.sample(image, sample_id, self.protocol, targets=targets, size_from=image.where)
 
     def _listed(self) -> Iterator[Record]:
         """The records of the JSON file."""
@@ -86,7 +86,8 @@ class FolderDataset(ExpressionDataset):
                     raise DataError(f'{where} and {stems[stem]} have the same masks: one of them is too many.')
                 stems[stem] = name
                 for mask, expression in self._masks(known.get(stem, []), stem, where):
-                    yield Record({'image': name, 'mask': mask, 'expression': expression}, where)
+                    content = {'image': name, 'mask': mask, 'expression': expression}
+                    yield Record(content, join_path(masks, mask))
         self._unused = sorted(set(known) - set(stems))
 
     def _by_stem(self, folder: str, files: bool) -> dict[str, list[str]]:

@@ -145,10 +145,13 @@ BAD_MASKS = {
         r'a tail\.png has \d+ values',
     ),
     'a JPEG': (lambda path: Image.new('L', (WIDTH, HEIGHT), 255).save(path, format='JPEG'), 'is a JPEG'),
-    'nothing': (lambda path: Image.new('L', (WIDTH, HEIGHT)).save(path), 'the mask has no pixel'),
+    'nothing': (lambda path: Image.new('L', (WIDTH, HEIGHT)).save(path), r'a tail\.png: the mask has no pixel'),
     'two that are not 0': (lambda path: square_of_two(path), r'a tail\.png has 2 values \(1 ... 2\)'),
     'a number that is none': (lambda path: not_a_number(path), r'a tail\.png has the value nan'),
-    'another size': (lambda path: Image.new('L', (5, 5), 255).save(path), '40 x 60 pixels, but .* annotated as 5 x 5'),
+    'another size': (
+        lambda path: Image.new('L', (5, 5), 255).save(path),
+        r'40 x 60 pixels, but .*/a tail\.png\) is annotated as 5 x 5',
+    ),
     'no picture': (lambda path: path.write_bytes(b'text'), r'a tail\.png cannot be decoded'),
 }
 
@@ -202,5 +205,7 @@ def test_files_that_do_not_pair_up(root: Path) -> None:
     with pytest.raises(DataError, match=r'new\.png has no mask: .*masks/new/EXPRESSION\.png does not exist'):
         DATASETS.build(config(root))
     assert len(DATASETS.build(config(root, on_bad_data='skip'))) == 2
+    (problem,) = check_data_set(config(root, data_prefix=dict(img_path='pictures', mask_path='masks/cat'))).problems
+    assert 'no picture with a mask' in problem and 'The first problem: ' in problem and 'has no mask' in problem
     with pytest.raises(DataError, match='needs an ann_file or data_prefix'):
         DATASETS.build(config(root, data_prefix=dict(img_path='pictures')))

@@ -27,6 +27,7 @@ class LoadImageRGB(BaseTransform):
         path, stated = results['img_path'], (results.get('height'), results.get('width'))
         image = read_rgb(path, stated, self.backend_args)
         shape = image.shape[:2]
-        check_stated(shape, stated, path, f'image {results.get("img_id")}')
+        name = f'image {results.get("img_id")}'
+        check_stated(shape, stated, path, f'{name} ({results["size_from"]})' if 'size_from' in results else name)
         results.update(img=image, img_shape=shape, ori_shape=shape)
         return results
