@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteria
 
 from flmm_plugin.apis.generation_arguments import ArgumentError, check_arguments
-from flmm_plugin.apis.streaming import OnText, RefuseBroken, StopWhen, TextStreamer
+from flmm_plugin.apis.streaming import OnText, StopWhen, TextStreamer
 from flmm_plugin.models.lmms.base import FrozenLMM
 from flmm_plugin.models.lmms.context import SHORTEN, room_for_answer
 
@@ -86,7 +86,7 @@ def plan_generation(
         criteria.append(StopAtStrings(lmm.processor.tokenizer, [words] if isinstance(words, str) else words, tokens))
     if stop is not None:
         criteria.append(StopWhen(stop))
-    processors = [RefuseBroken(lmm.model.dtype), *(options.pop('logits_processor', None) or ())]
+    processors = list(options.pop('logits_processor', None) or ())
     room = room_for_answer(lmm, tokens)
     wanted, options = _with_end(options, tokens)
     short = room if room is not None and room < wanted else None

@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor
-from transformers import LogitsProcessor, StoppingCriteria
+from transformers import StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
 from flmm_plugin.apis.phrases import answer_text
 from flmm_plugin.apis.phrases.tokens import REPLACEMENT
-from flmm_plugin.models.numbers import BrokenNumbersError, broken_lmm
 
 T = TypeVar('T')
 OnText = Callable[[str], None]
@@ -51,18 +49,6 @@ class TextStreamer(BaseStreamer):
         if len(text) > self.handed:
             self.on_text(text[self.handed :])
             self.handed = len(text)
-
-
-class RefuseBroken(LogitsProcessor):
-    """Ends the generation with an error where logits are NaN or +inf; all others pass as they are."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        self.dtype = dtype
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        if (scores.isnan() | scores.isposinf()).any():
-            raise BrokenNumbersError(broken_lmm('logits are', self.dtype))
-        return scores
 
 
 class StopWhen(StoppingCriteria):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
+from transformers import LogitsProcessor
 
 from flmm_plugin.errors import UserError
 from flmm_plugin.structures import LMMOutputs
@@ -44,3 +45,15 @@ def check_mask_numbers(*tensors: Tensor | None) -> None:
             'the numbers of the mask head or the refiner are broken: logits or scores are NaN or infinite, while '
             "the LMM's are not. The checkpoint is damaged or comes from a training that diverged: take an earlier one."
         )
+
+
+class RefuseBroken(LogitsProcessor):
+    """Ends the generation with an error where logits are NaN or +inf; all others pass as they are."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if (scores.isnan() | scores.isposinf()).any():
+            raise BrokenNumbersError(broken_lmm('logits are', self.dtype))
+        return scores

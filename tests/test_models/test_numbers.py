@@ -10,7 +10,9 @@ import torch
 from flmm_plugin.apis.conversation import Conversation
 from flmm_plugin.apis.grounding import Grounder, Seen
 from flmm_plugin.apis.phrases import Phrase, RulePhrases
+from flmm_plugin.models.lmms.parallel import answer_together
 from flmm_plugin.models.numbers import BrokenNumbersError
+from flmm_plugin.models.presence.estimates import lone_signals
 from flmm_plugin.registry import MODELS
 from flmm_plugin.structures import Segment
 from tests.tiny_flmm import random_image, random_sample, tiny_flmm
@@ -46,6 +48,21 @@ def test_a_broken_lmm_is_named(tiny_llava_dir: Path, name: str, value: float) ->
     if 'lm_head' not in name:
         with pytest.raises(BrokenNumbersError, match="LMM's numbers are broken"):
             ground(model, 'dog')
+
+
+def test_a_broken_lmm_gives_no_answer_to_a_test_either(tiny_llava_dir: Path) -> None:
+    """NaN has no largest logit: some word would be chosen, and a yes/no question get an answer."""
+    model = build(tiny_llava_dir)
+    weights_of(model, 'layers.1.self_attn.o_proj.weight')[0, 0] = torch.nan
+    images = [random_image(40, 40), random_image(40, 60)]
+    prompts = [model.lmm.prepare(image, 'what is this ?') for image in images]
+    for answer in (
+        lambda: model.lmm.generate(images[0], 'what is this ?', 2),
+        lambda: answer_together(model.lmm, prompts, do_sample=False, max_new_tokens=2),
+        lambda: lone_signals(model, images, ['a dog', 'a cat'], 'what is this ?', None),
+    ):
+        with pytest.raises(BrokenNumbersError, match=r"LMM's numbers are broken.*float32"):
+            answer()
 
 
 def test_a_broken_mask_head_is_told_from_the_lmm(tiny_llava_dir: Path) -> None:

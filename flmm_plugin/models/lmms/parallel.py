@@ -85,9 +85,8 @@ def answer_together(
         ids[row, longest - lengths[row] :] = prompt.input_ids
         seen[row, longest - lengths[row] :] = 1
     with positions_of(lmm.decoder, together):
-        sequences = lmm.model.generate(
-            input_ids=ids.to(lmm.device), attention_mask=seen.to(lmm.device), past_key_values=together, **options
-        )
+        read = dict(input_ids=ids.to(lmm.device), attention_mask=seen.to(lmm.device), past_key_values=together)
+        sequences = lmm.model.generate(**read, **lmm.refusing(options))
     answers = [trim(lmm, sequence) for sequence in sequences[:, longest:]]
     return list(zip(answers, taken_apart(together, pasts, lengths), strict=True))
 

@@ -24,6 +24,7 @@ from flmm_plugin.models.lmms.branches import join_branches, split_branches
 from flmm_plugin.models.lmms.compat import crop_cache, last_logits_only, needs_cache
 from flmm_plugin.models.lmms.continuation import text_positions, visible_tokens
 from flmm_plugin.models.lmms.pretrained import PretrainedLMM
+from flmm_plugin.models.numbers import RefuseBroken
 from flmm_plugin.structures import LMMInputs, LMMOutputs
 
 
@@ -133,8 +134,11 @@ class ReadingLMM(PretrainedLMM):
             past: the keys and values of the prompt's first ``known`` tokens, the image's among them unless there are
                 none; it holds all that was read and said afterwards. Not for LMMs that cannot go on from it.
             options: those of ``generate``.
+
+        Raises:
+            BrokenNumbersError: a word's logits are NaN or infinite.
         """
-        inputs = self.collate([prompt])
+        inputs, options = self.collate([prompt]), self.refusing(options)
         if past is None or not self.keeps_tokens:
             whole: Tensor = self.model.generate(**inputs, **options)
             # transformers keeps a static cache for the next call, which fails with one that was made in inference mode.
@@ -148,6 +152,13 @@ class ReadingLMM(PretrainedLMM):
             inputs = {name: inputs[name] for name in ('input_ids', 'attention_mask')}  # the image has been read
         with positions_of(self.decoder, past):
             return self.model.generate(**inputs, past_key_values=past, **options)
+
+    def refusing(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Options of ``generate`` that end it where logits are no numbers, of which it would choose some word."""
+        return {
+            **options,
+            'logits_processor': [RefuseBroken(self.model.dtype), *(options.get('logits_processor') or ())],
+        }
 
     def collate(self, samples: Sequence[LMMInputs]) -> dict[str, Tensor]:
         """Arguments of the LMM's forward pass for a batch; see :func:`pad_batch`.

@@ -13,6 +13,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from flmm_plugin.models.groundings import Grounding
+from flmm_plugin.models.numbers import check_lmm_numbers
 from flmm_plugin.models.presence.questions import ask_all, ask_for
 from flmm_plugin.models.presence.signals import SIGNALS, presence_signals
 from flmm_plugin.structures import LMMInputs, LMMOutputs, Segment
@@ -62,6 +63,8 @@ def lone_signals(
         return torch.zeros(0, len(SIGNALS))
     inputs = [model.lmm.prepare(image, prompt, [Segment(p, 0)]) for image, p in zip(images, phrases, strict=True)]
     outputs = model.lmm(inputs)
+    for read in outputs:
+        check_lmm_numbers(read, model.lmm.model.dtype)
     groundings = model.ground_batch(images, inputs, outputs)
     asked = asked_margins(model.lmm, images, [[phrase] for phrase in phrases], question)
     parts = zip(inputs, outputs, groundings, asked, strict=True)
