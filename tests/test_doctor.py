@@ -131,11 +131,10 @@ def test_reports_instead_of_crashing_where_nothing_is_installed():
     assert '[FAIL] torch: not installed' in result.stdout and '[FAIL] mmcv operators' in result.stdout
 
 
-def test_certificate_of_the_shipped_lmm(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
+@pytest.mark.parametrize('name', ['tiny_llava', 'tiny_qwen'])
+def test_certificate_of_the_shipped_lmms(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.chdir(tmp_path)
-    found = list(certify('flmm_plugin::tiny_llava'))
+    found = list(certify(f'flmm_plugin::{name}'))
     assert [str(finding) for finding in found if finding.level is not Level.OK] == []
     subjects = [finding.subject.split(' (')[0] for finding in found]
     checks = [

@@ -70,8 +70,9 @@ def spoilt(layout: Layout, fault: str) -> Layout:
     return Layout((moved(coarse), moved(fine)))
 
 
-def test_trained_tower_with_and_without_localising(monkeypatch: pytest.MonkeyPatch):
-    lmm = AutoLMM('flmm_plugin::tiny_llava', certify=False)
+@pytest.mark.parametrize('name', ['tiny_llava', 'tiny_qwen'])
+def test_trained_tower_with_and_without_localising(name: str, monkeypatch: pytest.MonkeyPatch):
+    lmm = AutoLMM(f'flmm_plugin::{name}', certify=False)
     (first, *_) = certify_layout(lmm)
     assert first.exact
     monkeypatch.setattr(certificate, 'localizable', lambda *_: False)
