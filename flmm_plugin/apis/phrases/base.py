@@ -7,6 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from unicodedata import category
+
+from flmm_plugin.texts import composed
 
 Span = tuple[int, int]
 #: Puts a question to the LMM that gave the answer, about the same image, and returns its reply.
@@ -32,6 +35,8 @@ HANGS = re.compile(
     r'\s+(?:hanging\s+|hung\s+)?(?:on|above|over|behind|beside)\s+(?:the|a|an|his|her|their|its|my|your)\s+(\w+)',
     re.IGNORECASE,
 )
+#: Belong to the word beside them.
+SIGNS = frozenset('%+#°$€£')
 QUANTITIES = frozenset('lot lots number couple kind kinds type types sort bit'.split())
 
 
@@ -55,9 +60,14 @@ class PhraseExtractor(ABC):
 
         Phrases that differ in article and case alone are one phrase with several spans.
         """
-        return merge(
-            text, (span for span in self.find(text, ask) if names_a_thing(text[slice(*span)], text[span[1] :]))
-        )
+        spans = (trim(text, span) for span in self.find(text, ask))
+        return merge(text, (span for span in spans if names_a_thing(text[slice(*span)], text[span[1] :])))
+
+
+def trim(text: str, span: Span) -> Span:
+    """A span without the quotes, dashes, marks and signs around its words; accents of their own and "%" stay."""
+    inside = [at for at in range(*span) if text[at].isalnum() or text[at] in SIGNS or category(text[at])[0] == 'M']
+    return (inside[0], inside[-1] + 1) if inside else (span[0], span[0])
 
 
 def names_a_thing(phrase: str, after: str = '') -> bool:
@@ -88,7 +98,7 @@ def head_noun(content: list[str]) -> str:
 
 def words(text: str) -> list[str]:
     """Words in lower case, without punctuation."""
-    return re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", text.casefold())
+    return re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", composed(text).casefold())
 
 
 def merge(text: str, spans: Iterable[Span]) -> list[Phrase]:

@@ -21,6 +21,8 @@ CLOSERS = frozenset(
     watches watching carries carrying parked placed seated covered filled surrounded made seen shown visible
     appears appear seems seem contains contain shows show features""".split()
 )
+#: The number of a list's entry, a word with the accents that are characters of their own, or a sign.
+WORDS = re.compile(r"\n\s*\d+[.)]|\w[\w\u0300-\u036f'’-]*|[^\w\s]")
 SIDES = frozenset('left right front inside outside'.split())
 
 
@@ -31,7 +33,7 @@ class RulePhrases(PhraseExtractor):
     def find(self, text: str, ask: Ask | None = None) -> list[Span]:
         spans: list[Span] = []
         start = end = None
-        for word in [*re.finditer(r"[\w'’-]+|[^\w\s]", text), None]:
+        for word in [*WORDS.finditer(text), None]:
             token = '' if word is None else word.group().lower()
             # Right behind the determiner they are adjectives: "a parked car", "the upper left corner".
             begun = start is not None and (end is None or text[start:end].split()[-1].lower() in PLACE_ADJECTIVES)

@@ -28,6 +28,9 @@ def texts(phrases: list[Phrase]) -> list[str]:
         ('A woman wears a tank top near the upper left corner.', ['A woman', 'a tank top']),
         ('There is a picture on the wall.', ['a picture', 'the wall']),
         ('This is a picture on the left of the screen', ['the screen']),
+        ("'a cat' and \u201ca dog\u201d, **a red ball** \U0001f436 a fox", ['a cat', 'a dog', 'a red ball', 'a fox']),
+        ('A cafe\u0301 table', ['A cafe\u0301 table']),
+        ('1. A red ball\n2. A blue box', ['A red ball', 'A blue box']),
         ('yes .', []),
         ('', []),
     ],
@@ -44,6 +47,19 @@ def test_repetitions_are_one_phrase_with_several_spans() -> None:
     extract.find = lambda text, ask=None: [(0, 5), (13, 21), (23, 30), (41, 49)]
     phrases = extract(text)
     assert phrases == [Phrase('A dog', ((0, 5), (23, 30))), Phrase('the ball', ((13, 21), (41, 49)))]
+
+
+@pytest.mark.parametrize('word', ['"a dog"', '\u201ca dog', "a dog's", ' a dog\u200b', '(a dog)', '— a dog', '100 %'])
+def test_spans_begin_and_end_with_words(word: str) -> None:
+    extract = TASK_UTILS.build(dict(type='RulePhrases'))
+    extract.find = lambda text, ask=None: [(0, len(text))]
+    assert texts(extract(word)) == [word.strip(' "\u201c\u200b()—')]
+
+
+def test_a_name_is_the_same_however_its_accent_is_written() -> None:
+    extract = TASK_UTILS.build(dict(type='RulePhrases'))
+    (phrase,) = extract('A caf\u00e9 is beside a cafe\u0301.')
+    assert len(phrase.spans) == 2
 
 
 @pytest.mark.parametrize(
