@@ -12,7 +12,7 @@ from pathlib import Path
 import transformers
 
 from flmm_plugin.models.lmms.compat import TRANSFORMERS
-from tests.auto_families import convolved, further, more_tiles, others, refused, rotary, squares, tiles
+from tests.auto_families import convolved, further, more_tiles, newest, others, packed, refused, rotary, squares, tiles
 
 Maker = Callable[[Path], Path]
 
@@ -49,6 +49,7 @@ MORE_FAMILIES = known(
 FURTHER = MORE_FAMILIES | known(
     ('qwen3_vl_moe', further.save_qwen3_vl_moe, 'Qwen3VLMoeConfig'),
     ('qwen3_5', further.save_qwen3_5, 'Qwen3_5Config'),
+    ('qwen3_5_moe', further.save_qwen3_5_moe, 'Qwen3_5MoeConfig'),
     ('glm4v_moe', further.save_glm4v_moe, 'Glm4vMoeConfig'),
     ('pixtral', further.save_pixtral, 'PixtralProcessor'),
     ('vipllava', further.save_vipllava, 'VipLlavaConfig'),
@@ -60,6 +61,14 @@ FURTHER = MORE_FAMILIES | known(
     ('glm46v', others.save_glm46v, 'Glm46VConfig'),
     ('lighton_ocr', others.save_lighton_ocr, 'LightOnOcrConfig'),
     ('video_llava', others.save_video_llava, 'FastVlmConfig'),  # earlier releases do not list it
+    ('video_llama_3', newest.save_video_llama_3, 'VideoLlama3Config'),
+    ('paddleocr_vl', newest.save_paddleocr_vl, 'PaddleOCRVLConfig'),
+    ('ernie4_5_vl_moe', newest.save_ernie4_5_vl_moe, 'Ernie4_5_VLMoeConfig'),
+    ('kimi_k25', packed.save_kimi_k25, 'Kimi_K25Config'),
+    ('molmo2', packed.save_molmo2, 'Molmo2Config'),
+    ('glm_ocr', newest.save_glm_ocr, 'GlmOcrConfig'),
+    ('exaone4_5', newest.save_exaone4_5, 'Exaone4_5_Config'),
+    ('minicpmv4_6', packed.save_minicpmv4_6, 'MiniCPMV4_6Config'),
     ('llava_next_video', others.save_llava_next_video, 'LlavaNextVideoVideoProcessor'),
 )
 # Those that cannot be grounded.

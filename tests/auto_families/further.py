@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import transformers as tf
 from tokenizers.pre_tokenizers import ByteLevel
@@ -28,13 +29,24 @@ def save_qwen3_vl_moe(folder: Path) -> Path:
 
 
 def save_qwen3_5(folder: Path) -> Path:
+    """Linear attention before a layer of full attention."""
+    return qwen3_5(folder, tf.Qwen3_5ForConditionalGeneration)
+
+
+def save_qwen3_5_moe(folder: Path) -> Path:
+    """As Qwen3.5, with experts."""
+    return qwen3_5(folder, tf.Qwen3_5MoeForConditionalGeneration, **EXPERTS, shared_expert_intermediate_size=16)
+
+
+def qwen3_5(folder: Path, model: Any, **text: Any) -> Path:
     """As Qwen3-VL, with linear attention before a layer of full attention; its tokenizer class knows bytes alone."""
     words = tf.Qwen3_5Tokenizer(vocab={byte: i for i, byte in enumerate(ByteLevel.alphabet())})
     words.add_special_tokens({'additional_special_tokens': list(QWEN_MARKS.values())})
     ids = qwen_ids(words)
-    config = tf.Qwen3_5Config(
+    config = model.config_class(
         text_config=dict(
             TEXT,
+            **text,
             head_dim=16,
             vocab_size=len(words),
             layer_types=['linear_attention', 'full_attention'],
@@ -53,7 +65,7 @@ def save_qwen3_5(folder: Path) -> Path:
         vision_config=TOWER,
         **ids,
     )
-    return save(folder, qwen3_processor(words), tf.Qwen3_5ForConditionalGeneration, config)
+    return save(folder, qwen3_processor(words), model, config)
 
 
 def save_glm4v_moe(folder: Path) -> Path:

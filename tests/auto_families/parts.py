@@ -14,6 +14,8 @@ from transformers import PreTrainedTokenizerFast
 from tests.tiny_lmms import SIZES, words
 
 TEXT: dict[str, Any] = dict(SIZES, num_key_value_heads=2)
+#: What makes queries and keys, with latent ones' second halves.
+LOOKING = ('q_proj.weight', 'k_proj.weight', 'q_b_proj.weight', 'kv_b_proj.weight')
 
 
 def template(image: str) -> str:
@@ -51,7 +53,7 @@ def save(folder: Path, processor: Any, model: Callable[[Any], Any], config: Any)
         for name, parameter in made.named_parameters():
             if not parameter.any():  # some projectors begin at zero
                 parameter.normal_(std=0.1)
-            if 'vision' not in name and 'visual' not in name and name.endswith(('q_proj.weight', 'k_proj.weight')):
+            if 'vision' not in name and 'visual' not in name and name.endswith(LOOKING):
                 parameter *= 16
     made.save_pretrained(folder)
     return folder

@@ -86,6 +86,11 @@ class AttentionCapture:
         """Look at a layer, at once or together with those after it."""
         if len(one.query) != len(self.selections):
             raise ValueError(f'{len(self.selections)} selections for a batch of {len(one.query)} samples')
+        if one.query.shape[1] != self.num_heads:
+            raise NotImplementedError(
+                f'layer {one.layer} has {one.query.shape[1]} attention heads, others have {self.num_heads}: layers of '
+                'different numbers of heads are not captured'
+            )
         if one.layer in self.reported:
             raise RuntimeError(f'layer {one.layer} reported its attention twice: run one forward pass per capture')
         self.reported.add(one.layer)

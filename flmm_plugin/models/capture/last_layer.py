@@ -34,14 +34,20 @@ def skip_unread_rows(model: nn.Module, text_config: Any, rows: Sequence[Tensor])
     parts = [getattr(attention, 'q_proj', None), getattr(attention, 'o_proj', None), getattr(layer, 'mlp', None)]
     samples = torch.cat([torch.full_like(own, index) for index, own in enumerate(rows)])
     positions = torch.cat(list(rows))
-    shape = torch.Size()
+    shape: torch.Size | None = None
 
-    def gather(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def gather(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
         nonlocal shape
-        shape = args[0].shape
-        return (args[0][None, samples.to(args[0].device), positions.to(args[0].device)], *args[1:])
+        # What else a module is told of each token (experts for images) would have to be gathered too.
+        told = any(isinstance(value, Tensor) for value in (*args[1:], *kwargs.values()))
+        shape = None if told or not args else args[0].shape
+        if shape is None:
+            return None
+        return (args[0][None, samples.to(args[0].device), positions.to(args[0].device)], *args[1:]), kwargs
 
-    def scatter(module: nn.Module, args: tuple[Tensor, ...], output: Any) -> Any:
+    def scatter(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        if shape is None:
+            return None
         # An MLP of experts returns its router's logits too. Heads x head width need not be the hidden width.
         made: Tensor = output[0] if isinstance(output, tuple) else output
         whole = made.new_zeros(*shape[:-1], made.shape[-1])
@@ -51,7 +57,7 @@ def skip_unread_rows(model: nn.Module, text_config: Any, rows: Sequence[Tensor])
     handles = []
     for part in parts:
         if part is not None:
-            handles += [part.register_forward_pre_hook(gather), part.register_forward_hook(scatter)]
+            handles += [part.register_forward_pre_hook(gather, with_kwargs=True), part.register_forward_hook(scatter)]
     try:
         yield
     finally:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from flmm_plugin.models.layouts.joining import join_tiles
 from flmm_plugin.models.layouts.newlines import newline_tiles
+from flmm_plugin.models.layouts.patches import patch_tiles
 from flmm_plugin.models.layouts.ramp import Process, measure
-from flmm_plugin.models.layouts.tiles import Tile, patch_tiles, square_tiles
+from flmm_plugin.models.layouts.tiles import Tile, square_tiles
 from flmm_plugin.structures import ImageGrid, Region
 
 

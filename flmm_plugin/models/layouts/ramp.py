@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from flmm_plugin.models.layouts.errors import LayoutError
 
@@ -28,12 +30,16 @@ class Shown:
     """Places in the picture, 0 to 1 from its left and top edge; nan where padding is shown.
 
     ``x``, ``y``: (T, H, W) for pixels of tiles, or (T, P) for flat patches (P of the largest tile) of ``values``
-    numbers each.
+    numbers each. What the processor tells of patches besides: ``rows`` of them, or ``pooling``, (n, k) int64 patches of
+    each token, whose tokens make up ``grids`` of rows and columns.
     """
 
     x: Tensor
     y: Tensor
     values: int
+    rows: int | None = None
+    pooling: Tensor | None = None
+    grids: tuple[tuple[int, int], ...] = ()
 
     @property
     def is_flat(self) -> bool:
@@ -42,14 +48,23 @@ class Shown:
 
 def measure(process: Process, size: tuple[int, int]) -> Shown:
     """What is shown of a picture of ``size`` (height, width)."""
-    black, white, right, down = (pixels(process(picture)) for picture in test_pictures(size))
+    made = [process(picture) for picture in test_pictures(size)]
+    black, white, right, down = (pixels(one) for one in made)
     if not black.shape == white.shape == right.shape == down.shape:
         raise LayoutError('pictures of one size become inputs of different sizes: their tokens have no fixed place')
     scale = white - black
     scale[scale.abs() < 1e-6] = torch.nan
     # The mean over the channels, or over all values of a patch; a value that is padding counts for nothing.
     axes = -3 if black.ndim == 4 else -1
-    return Shown(((right - black) / scale).nanmean(axes), ((down - black) / scale).nanmean(axes), black.shape[-1])
+    x, y = ((picture - black) / scale for picture in (right, down))
+    return Shown(x.nanmean(axes), y.nanmean(axes), black.shape[-1], **told(made[0]))
+
+
+def told(made: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What the processor says of the patches of its one picture."""
+    if 'image_token_pooling' in made and 'image_grids' in made:
+        return dict(pooling=made['image_token_pooling'].long(), grids=tuple(made['image_grids'].view(-1, 2).tolist()))
+    return dict(rows=int(made['image_grid_thw'][0, 1])) if 'image_grid_thw' in made else {}
 
 
 def test_pictures(size: tuple[int, int]) -> list[Image.Image]:
@@ -68,6 +83,12 @@ def pixels(made: Mapping[str, Tensor]) -> Tensor:
         raise LayoutError(f'the processor hands the model {", ".join(made)} and no pixel_values to measure')
     values = made[name].double()
     mask = made.get('pixel_attention_mask')
+    if values.ndim == 4 and 'image_grid_thw' in made:  # patches as pictures of their own
+        values = values.flatten(1)
+    if values.ndim == 4 and 'target_sizes' in made:  # patches of all tiles side by side, as one long picture
+        patches = values[0].unflatten(-1, (-1, values.shape[-2])).permute(2, 0, 1, 3).flatten(1)
+        tiles = patches.split(made['target_sizes'].long().prod(1).tolist())
+        values = pad_sequence(tiles, batch_first=True, padding_value=torch.nan)
     if values.ndim == 2 or values.ndim == 5:  # flat patches of one image; tiles of a batch of one
         values = values[None] if values.ndim == 2 else values[0]
     if mask is not None and values.ndim == 3 and mask.shape == values.shape[:2]:

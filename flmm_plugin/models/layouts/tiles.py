@@ -1,6 +1,6 @@
 """From what pixels show to tiles: regular grids of image tokens, each of which covers a part of the picture.
 
-Shape shorthand: T tiles, (H, W) their size, P patches, n image tokens, (r, c) tokens of a tile.
+Shape shorthand: T tiles, (H, W) their size, n image tokens, (r, c) tokens of a tile.
 """
 
 from __future__ import annotations
@@ -100,78 +100,3 @@ def fit_line(places: Tensor, length: int) -> tuple[float, float]:
     slope = ((at - at.mean()) * (places[inner] - places[inner].mean())).sum() / ((at - at.mean()) ** 2).sum()
     start = float(places[inner].mean() - slope * at.mean())
     return start, start + float(slope) * length
-
-
-def patch_tiles(shown: Shown, count: int) -> list[Tile]:
-    """Tiles of (T, P) flat patches: as many patches a token everywhere."""
-    valid = ~shown.x.isnan()
-    share, rest = divmod(int(valid.sum()), count)
-    if rest or not share:
-        raise LayoutError(f'{count} image tokens do not share {int(valid.sum())} patches evenly: {NO_PLACE}')
-    side = math.sqrt(shown.values / 3)
-    tiles, first = [], 0
-    for x, y, own in zip(shown.x, shown.y, valid, strict=True):
-        if not own.any():
-            continue
-        places = merge_patches(torch.stack([x[own], y[own]], dim=1), share)
-        tokens, box = regular_grid(places, first)
-        size = (round(tokens.shape[0] * side * math.sqrt(share)), round(tokens.shape[1] * side * math.sqrt(share)))
-        tiles.append(Tile(tokens, box, size))
-        first += tokens.numel()
-    return tiles
-
-
-def merge_patches(places: Tensor, share: int) -> Tensor:
-    """Middles (n, 2) of tokens, each of ``share`` patches: consecutive ones, or a square of a row-major grid."""
-    consecutive = places.unflatten(0, (-1, share)) if len(places) % share == 0 else None
-    side = math.isqrt(share)
-    if consecutive is not None and (side == 1 or is_square(consecutive, places, side)):
-        return consecutive.mean(1)
-    grid, _ = regular_grid(places, 0)
-    rows, cols = grid.shape
-    if side * side != share or rows % side or cols % side:
-        raise LayoutError(f'{share} patches a token are no square of a grid of {rows} x {cols} patches: {NO_PLACE}')
-    blocks = places[grid].view(rows // side, side, cols // side, side, 2)
-    return blocks.mean((1, 3)).flatten(0, 1)
-
-
-def is_square(groups: Tensor, places: Tensor, side: int) -> bool:
-    """Do the patches (n, side * side, 2) of each token lie within ``side`` steps both ways?"""
-    steps = torch.tensor([1 / max(len(clusters(axis)), 1) for axis in places.T])
-    span = (groups.amax(1) - groups.amin(1)) / ((places.amax(0) - places.amin(0)).clamp(min=1e-9) + steps)
-    return bool((span < steps * (side - 0.5)).all())
-
-
-def clusters(values: Tensor) -> Tensor:
-    """The distinct values of (n,) numbers that lie on a regular grid, but for rounding."""
-    ordered = values.sort().values
-    gaps = ordered.diff()
-    if not len(gaps) or gaps.max() < 2e-3:
-        return ordered.mean()[None]
-    edges = (gaps > 0.5 * gaps.max()).nonzero().flatten() + 1
-    return torch.stack([part.mean() for part in ordered.tensor_split(edges)])
-
-
-def regular_grid(places: Tensor, first: int) -> tuple[Tensor, Box]:
-    """The grid that the middles (n, 2) of tokens lie on: the tokens (r, c) of its cells, counted from ``first``."""
-    xs, ys = clusters(places[:, 0]), clusters(places[:, 1])
-    col = (places[:, :1] - xs).abs().argmin(1)
-    row = (places[:, 1:] - ys).abs().argmin(1)
-    cells = row * len(xs) + col
-    if len(cells) != len(xs) * len(ys) or len(cells.unique()) != len(cells):
-        raise LayoutError(f'{len(cells)} tokens do not fill a grid of {len(ys)} x {len(xs)} cells: {NO_PLACE}')
-    return cells.argsort().view(len(ys), len(xs)) + first, Box(*span_of(xs, ys))
-
-
-def span_of(xs: Tensor, ys: Tensor) -> tuple[float, float, float, float]:
-    """left, top, right, bottom of cells with these middles; a single row or column reaches from edge to edge."""
-    (left, right), (top, bottom) = (
-        (0.0, 1.0)
-        if len(middles) == 1
-        else (
-            float(middles[0] - (middles[-1] - middles[0]) / (len(middles) - 1) / 2),
-            float(middles[-1] + (middles[-1] - middles[0]) / (len(middles) - 1) / 2),
-        )
-        for middles in (xs, ys)
-    )
-    return left, top, right, bottom

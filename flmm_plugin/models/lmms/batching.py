@@ -16,6 +16,8 @@ CPU_BATCH_VALUES = 2**20
 
 #: Arguments that tell an LMM which pixels are an image's own, so that images of several sizes go together.
 TELLING = ('image_sizes', 'pixel_attention_mask')
+#: Arguments that count patches over all images of a batch, or tell the lengths of images in one row of patches.
+ALONE = ('image_token_pooling', 'target_sizes')
 
 
 def split_batch(samples: Sequence[LMMInputs], width: int, device: torch.device) -> list[Sequence[LMMInputs]]:
@@ -35,6 +37,8 @@ def split_batch(samples: Sequence[LMMInputs], width: int, device: torch.device) 
 def go_together(samples: Sequence[LMMInputs]) -> bool:
     """Are images joined along their first axis alone, or padded where the LMM is told so?"""
     first = samples[0].vision
+    if any(name in first for name in ALONE):
+        return False
     same = all(sample.vision[name].shape[1:] == first[name].shape[1:] for sample in samples for name in first)
     return same or any(name in first for name in TELLING)
 

@@ -38,6 +38,9 @@ def why_not(config: Any) -> str | None:
         return "its attention is not transformers' SDPA (it has sinks, a bias, or code of its own) and is not captured"
     if not hasattr(text, 'num_hidden_layers'):
         return 'its config names no layers of a language model'
+    sliding = getattr(text, 'num_sliding_attention_heads', None)
+    if sliding is not None and sliding != text.num_attention_heads:
+        return 'its layers have different numbers of attention heads, which is not captured'
     kinds = {*layer_kinds(text)}
     if not kinds <= {*ATTENDING, *STATES} or not kinds & {*ATTENDING}:
         return f'its text has layers of {", ".join(sorted(kinds - {*ATTENDING}))}, whose attention is not captured'

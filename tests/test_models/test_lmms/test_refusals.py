@@ -46,3 +46,9 @@ def test_reason_is_given_when_it_is_loaded(family: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize('kind', sorted(kind for kind in TYPES if kind in CONFIG_MAPPING))
 def test_config_alone_tells_why(kind: str) -> None:
     assert TYPES[kind] in (why_not(CONFIG_MAPPING[kind]()) or '')
+
+
+@pytest.mark.skipif('step3p7' not in CONFIG_MAPPING, reason='a newer transformers has it')
+def test_layers_of_different_numbers_of_heads():
+    config = CONFIG_MAPPING['step3p7'](text_config=dict(num_attention_heads=64, num_sliding_attention_heads=96))
+    assert 'different numbers of attention heads' in (why_not(config) or '')
