@@ -41,7 +41,8 @@ def soak(
 ) -> list[Row]:
     """Chat, visit the page and train in turns for so many ``seconds``.
 
-    What the page keeps for an hour it keeps for a sixth of the time. The last row is taken when the page is closed.
+    What the page keeps for an hour it keeps for a sixth of the time, and of a sixth of the visitors. The last row is
+    taken when the page is closed.
 
     Args:
         training: config file of what is trained, on scenes that are drawn here.

@@ -113,9 +113,11 @@ def own_answers(inferencer: FLMMInferencer, images: Sequence[Path]) -> dict[Path
 def visited(inferencer: FLMMInferencer, answers: Mapping[Path, str], session_seconds: int) -> Iterator[Visitors]:
     """Visitors of the page, which is open on this machine alone."""
     from flmm_plugin.apis.web import build_page, launch_options
+    from flmm_plugin.apis.web.bounds import MAX_VISITORS
 
     page = build_page(inferencer, max_new_tokens=MAX_NEW_TOKENS, session_seconds=session_seconds)
-    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, server_name='127.0.0.1', **launch_options())
+    options = launch_options(MAX_VISITORS // 6)  # a sixth, as of the time: a slow machine fills up early, too
+    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, server_name='127.0.0.1', **options)
     visitors = Visitors(address, answers)
     try:
         yield visitors
