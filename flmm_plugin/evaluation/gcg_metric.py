@@ -121,7 +121,7 @@ def decode(record: Record, field: str) -> Any:
 
 
 def ap50(records: Sequence[Record]) -> float:
-    """COCOeval's AP at IoU 0.5, all masks of one category and of score 1; 0 where nothing is predicted."""
+    """COCOeval's AP at IoU 0.5, all masks of one category and of score 1; 0 where nothing is predicted or true."""
     truth: Any = dict(images=[], annotations=[], categories=[dict(id=1, name='thing')])
     predicted = []
     for index, record in enumerate(records, 1):
@@ -132,7 +132,7 @@ def ap50(records: Sequence[Record]) -> float:
             known = dict(id=len(truth['annotations']) + 1, image_id=index, category_id=1, iscrowd=0)
             truth['annotations'].append(dict(known, segmentation=rle, area=area, bbox=box))
         predicted += [dict(image_id=index, category_id=1, segmentation=rle, score=1.0) for rle in record['predicted']]
-    if not predicted:
+    if not predicted or not truth['annotations']:  # COCOeval says -1 of the latter
         return 0.0
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress
         coco = COCO()

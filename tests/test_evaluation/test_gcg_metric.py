@@ -97,6 +97,12 @@ def coco_ap50(samples: list[DetDataSample]) -> float:
     return evaluation.stats[1]
 
 
+@pytest.mark.parametrize('found', [{}, {'a dog': rows(0, 5)}])
+def test_figures_stay_fractions_where_nothing_is_true(found: dict[str, torch.Tensor]) -> None:
+    """COCOeval's AP is -1 there."""
+    assert set(evaluate([sample('a', {}, found)]).values()) == {0.0}
+
+
 def test_ap50_is_that_of_cocoeval() -> None:
     generator = torch.Generator().manual_seed(0)
 
