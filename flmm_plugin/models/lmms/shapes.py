@@ -31,6 +31,10 @@ def preprocess_shape(preprocess: Callable[[Tensor], ImageInputs], image: Tensor)
     try:
         made = preprocess(image)
     except (ValueError, RuntimeError, ZeroDivisionError) as error:
+        if max(height, width) < 2:
+            raise ShapeError(
+                'this LMM has no use for a picture of a single pixel: no part of it can be told'
+            ) from error
         if max(height, width) < ELONGATED * min(height, width):
             raise
         raise ShapeError(f'{remedy} ({error})') from error

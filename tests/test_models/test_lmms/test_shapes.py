@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flmm_plugin.models.lmms.shapes import ShapeError
+from flmm_plugin.models.lmms.shapes import ShapeError, preprocess_shape
 from flmm_plugin.registry import MODELS
 from flmm_plugin.structures import Region
 from tests.tiny_flmm import random_image, random_sample, tiny_flmm
@@ -43,3 +43,11 @@ def test_a_thin_region_keeps_the_row_that_shows_it() -> None:
     maps = torch.arange(24).view(24, 1).expand(24, 24)
     assert Region(167, 0, 1, 336, 336, 336).crop(maps).tolist() == [[11] * 24]
     assert Region(335, 0, 1, 336, 336, 336).crop(maps).tolist() == [[23] * 24]
+
+
+def test_a_single_pixel():
+    def fails(image: torch.Tensor) -> None:
+        raise ZeroDivisionError('no slope')
+
+    with pytest.raises(ShapeError, match='single pixel'):
+        preprocess_shape(fails, torch.zeros(3, 1, 1, dtype=torch.uint8))
