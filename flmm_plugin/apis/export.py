@@ -15,11 +15,9 @@ from flmm_plugin.engine.config import existing_checkpoint
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.presence import PresenceRules
 from flmm_plugin.models.weights.checkpoints import find_tensors, read_tensors, trained_part, write_tensors
-from flmm_plugin.models.weights.hub_folder import WEIGHTS, HubFolder, portable, write_folder
+from flmm_plugin.models.weights.hub_config import SETTINGS, portable
+from flmm_plugin.models.weights.hub_folder import WEIGHTS, HubFolder, write_folder
 from flmm_plugin.models.weights.model_card import TrainedModel, write_card
-
-#: What the inferencer reads of a config besides the model.
-SETTINGS = ('png_prompt', 'max_cache_bytes')
 
 
 def export_folder(

@@ -137,7 +137,7 @@ class FLMMInferencer:
         model = folder.model_config(lmm=lmm, refiner=refiner)
         # Losses are of no use here, and are mmdet's, which an engineer need not have.
         model = {part: value for part, value in model.items() if not part.startswith('loss_')}
-        return cls(Config({**folder.content, 'model': model}), folder.weights, device, **options)
+        return cls(Config({**folder.settings, 'model': model}), folder.weights, device, **options)
 
     @overload
     def __call__(self, image: ImageLike, question: Any = ..., **kwargs: Any) -> GroundedAnswer: ...

@@ -45,13 +45,16 @@ class PretrainedLMM(nn.Module):
         with without_messages(
             getLogger('transformers.models.auto.image_processing_auto'), 'Using a slow image processor'
         ):
-            self.processor = AutoProcessor.from_pretrained(path) if processor is None else processor
+            self.processor = (
+                AutoProcessor.from_pretrained(path, trust_remote_code=False) if processor is None else processor
+            )
         # A config of its own: some classes pass attn_implementation on before they have their text_config.
-        config = AutoConfig.from_pretrained(path)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
         self.model = AutoModelForImageTextToText.from_pretrained(
             path,
             config=config,
             attn_implementation=attention_by_part(config),
+            trust_remote_code=False,
             **dtype_argument(dtype),
             **({} if quantization is None else {'quantization_config': BitsAndBytesConfig(**quantization)}),
             **({} if device_map is None else {'device_map': device_map}),

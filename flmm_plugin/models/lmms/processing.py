@@ -35,7 +35,7 @@ def load_config(name: str) -> Any:
         UserError: it cannot be had, is no image-text model, or its text does not attend to tokens of the image.
     """
     try:
-        config = AutoConfig.from_pretrained(resolve(name))
+        config = AutoConfig.from_pretrained(resolve(name), trust_remote_code=False)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
@@ -59,7 +59,9 @@ def load_processor(name: str, options: Mapping[str, Any]) -> Any:
     chosen = {'use_fast': True} if Version('5') > TRANSFORMERS else {}
     try:
         with without_messages(getLogger('transformers.tokenization_utils_base'), GENERAL_TOKENIZER):
-            processor = AutoProcessor.from_pretrained(resolve(name), **{**chosen, **options})
+            processor = AutoProcessor.from_pretrained(
+                resolve(name), **{'trust_remote_code': False, **chosen, **options}
+            )
     except (OSError, ValueError, ImportError) as error:  # the last names the package that it needs
         reason = str(error).strip().splitlines()[0]
         raise UserError(f'{name}: its processor cannot be loaded ({reason})') from error

@@ -71,7 +71,7 @@ class HFSAMRefiner(PromptedRefiner):
         cache = FeatureCache(cache_size, feature_folder, exact_features)
         super().__init__(model, handled.encoder, prompts, cache, multimask_output, levels)
         self.family = handled
-        self.processor = AutoImageProcessor.from_pretrained(path)
+        self.processor = AutoImageProcessor.from_pretrained(path, trust_remote_code=False)
         encoder = model.prompt_encoder
         self.side = encoder.input_image_size
         self.mask_size = tuple(4 * length for length in encoder.image_embedding_size)

@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 
 from huggingface_hub import ModelCard, ModelHubMixin
 from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
 
 from flmm_plugin.models.presence.rules import PresenceRules
 from flmm_plugin.models.weights.checkpoints import read_tensors
-from flmm_plugin.models.weights.hub_folder import HubFolder, HubFolderError, write_folder
+from flmm_plugin.models.weights.hub_config import HubFolderError
+from flmm_plugin.models.weights.hub_folder import HubFolder, write_folder
 from flmm_plugin.models.weights.model_card import TrainedModel, write_card
 from flmm_plugin.models.weights.trained_state import check_fingerprint
 from flmm_plugin.registry import MODELS
@@ -96,7 +98,8 @@ class HubModel(ModelHubMixin, BaseModel):
         config = folder.model_config(lmm=lmm, refiner=refiner)
         if find_spec('mmdet') is None:  # it has the losses, which a model that is not trained does without
             config = {name: value for name, value in config.items() if not name.startswith('loss_')}
-        model = MODELS.build(config)
+        with DefaultScope.overwrite_default_scope(MODELS.scope):  # a program of mmdet's has another
+            model = MODELS.build(config)
         if not isinstance(model, cls):
             raise HubFolderError(f'{folder.path} holds a {type(model).__name__}, not a {cls.__name__}')
         model.load_state_dict(read_tensors(folder.weights))

@@ -7,8 +7,7 @@ run: weights are plain tensors, types are names that are registered.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,24 +19,14 @@ from torch import Tensor
 
 import flmm_plugin
 from flmm_plugin.assets import resolve
-from flmm_plugin.errors import UserError
-from flmm_plugin.models.capture.heads import read_heads
 from flmm_plugin.models.presence.rules import PresenceRules, presence_path
 from flmm_plugin.models.weights.checkpoints import write_tensors
+from flmm_plugin.models.weights.hub_config import FORMAT, SETTINGS, HubFolderError, portable, read_config
 from flmm_plugin.plain_json import to_json
-from flmm_plugin.registry import MODELS
 
-#: Raised when a folder says what earlier releases cannot read.
-FORMAT = 1
 CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
 PRESENCE = presence_path(WEIGHTS).name
 PICKLES = ('.bin', '.pth', '.pt', '.ckpt', '.pkl', '.pickle')
-#: What a config says of the machine it was used on.
-LOCAL = ('map_folder', 'exact_maps', 'feature_folder', 'exact_features', 'device_map', 'cache_size')
-
-
-class HubFolderError(UserError, ValueError):
-    """A folder that holds no model of this package, or more than one may hold."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +62,7 @@ class HubFolder:
         for file in (CONFIG, WEIGHTS):
             if not (path / file).is_file():
                 raise HubFolderError(f'{path} has no {file}: it is no folder of save_pretrained or tools/export.py')
-        content = _read_config(path / CONFIG)
+        content = read_config(path / CONFIG)
         try:
             with safe_open(path / WEIGHTS, framework='pt') as file:
                 file.keys()
@@ -84,6 +73,11 @@ class HubFolder:
     @property
     def weights(self) -> Path:
         return self.path / WEIGHTS
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the inferencer takes from the config besides the model; whatever else stands there has no effect."""
+        return {name: self.content[name] for name in SETTINGS if name in self.content}
 
     def model_config(self, **parts: Mapping[str, Any] | None) -> dict[str, Any]:
         """The model's config, ``lmm``, ``refiner`` and the like changed as ``parts`` say (None changes nothing)."""
@@ -122,25 +116,11 @@ def write_folder(
         **settings,
     )
     write_tensors(tensors, path / WEIGHTS, meta=dict(lmm_fingerprint=trained_on.get('fingerprint', '')))
-    (path / CONFIG).write_text(to_json(content, indent=2, ensure_ascii=False) + '\n')
-    (path / CARD).write_text(card)
+    (path / CONFIG).write_text(to_json(content, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')
+    (path / CARD).write_text(card, encoding='utf-8')
     (path / PRESENCE).unlink(missing_ok=True)
     if presence is not None:
         presence.save(path / PRESENCE)
-
-
-def portable(model: Mapping[str, Any]) -> dict[str, Any]:
-    """A model's config for other machines: heads as numbers, no folders of caches."""
-    plain = {name: value for name, value in model.items() if value is not None}
-    for part in ('lmm', 'refiner'):
-        if part in plain:
-            plain[part] = {name: value for name, value in plain[part].items() if name not in LOCAL}
-    if isinstance(plain['lmm'].get('heads'), (str, Path)):
-        plain['lmm']['heads'] = read_heads(Path(plain['lmm']['heads']))['heads']
-    try:
-        return json.loads(to_json(plain))
-    except TypeError as error:
-        raise HubFolderError(f'the config of the model cannot be written to {CONFIG}: {error}') from error
 
 
 def _download(name: str, options: Mapping[str, Any]) -> Path:
@@ -155,40 +135,3 @@ def _download(name: str, options: Mapping[str, Any]) -> Path:
             f'there is no folder {name}, and the Hub does not give a model of that name ({reason}). Is it spelt right? '
             'Without a network, name a folder on disk'
         ) from error
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise HubFolderError(f'{path} is not JSON ({error}): copy or download it again') from error
-    known = isinstance(content, dict) and isinstance(content.get('format'), int)
-    if not known or not isinstance(content.get('model'), dict) or not isinstance(content['model'].get('lmm'), dict):
-        raise HubFolderError(f'{path} is no config of a model of flmm_plugin: it has no `format` or no `model`')
-    if content['format'] > FORMAT:
-        raise HubFolderError(
-            f'{path} is of format {content["format"]}, written by flmm_plugin {content.get("flmm_plugin_version")}; '
-            f'this release ({flmm_plugin.__version__}) reads up to {FORMAT}: upgrade flmm_plugin'
-        )
-    for kind in _types(content['model']):
-        # mmengine imports what it finds no type for: a name like os.system must not get there.
-        if not isinstance(kind, str) or not _is_registered(kind):
-            raise HubFolderError(f'{path} asks for a model of type {kind!r}, and there is none in the registries')
-    return content
-
-
-def _types(node: Any) -> Iterator[Any]:
-    if isinstance(node, dict):
-        if 'type' in node:
-            yield node['type']
-        node = list(node.values())
-    if isinstance(node, list):
-        for value in node:
-            yield from _types(value)
-
-
-def _is_registered(kind: str) -> bool:
-    """Whether it names a model of this package, or looks like one of mmdet's, ``mmdet.NAME``."""
-    MODELS.import_from_location()
-    scope, _, name = kind.rpartition('.')
-    return kind in MODELS.module_dict or (scope == 'mmdet' and name.isidentifier())

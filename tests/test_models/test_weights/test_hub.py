@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ import pytest
 import torch
 from huggingface_hub import HfApi
 from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
 from safetensors.torch import load_file, save_file
 
 import flmm_plugin
+from flmm_plugin.apis import FLMMInferencer
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.flmm import FLMM
-from flmm_plugin.models.weights.hub_folder import FORMAT, HubFolder, HubFolderError
+from flmm_plugin.models.weights.hub_config import FORMAT, HubFolderError
+from flmm_plugin.models.weights.hub_folder import HubFolder
 from flmm_plugin.models.weights.trained_state import CheckpointError
 from flmm_plugin.registry import MODELS
 from tests.tiny_flmm import four_samples, tiny_flmm, tiny_refiner
@@ -145,12 +149,77 @@ def test_a_newer_format_is_refused(saved: Path) -> None:
         HubFolder.fetch(saved)
 
 
-@pytest.mark.parametrize('kind', ['os.system', 'subprocess.Popen', 'Nothing', 'torch.nn.Linear', 3, 'mmdet.os.system'])
+#: Its constructor runs the config file that an argument names.
+KD = 'mmdet.KnowledgeDistillationSingleStageDetector'
+
+
+@pytest.mark.parametrize(
+    'kind', ['os.system', 'subprocess.Popen', 'Nothing', 'torch.nn.Linear', 3, 'mmdet.os.system', KD]
+)
 def test_types_that_are_not_registered_are_refused(saved: Path, kind: Any) -> None:
     model = json.loads((saved / 'config.json').read_text())['model']
     change(saved, model={**model, 'mask_head': dict(type=kind, args='true')})
     with pytest.raises(HubFolderError, match='none in the registries'):
         FLMM.from_pretrained(saved)
+
+
+@pytest.mark.parametrize(
+    'change_of_head', [dict(_scope_='saved'), dict(options=[dict(trust_remote_code=True)]), dict(_base_='evil.py')]
+)
+def test_keys_by_which_code_runs_are_refused(saved: Path, change_of_head: dict[str, Any]) -> None:
+    model = json.loads((saved / 'config.json').read_text())['model']
+    change(saved, model={**model, 'mask_head': {**model['mask_head'], **change_of_head}})
+    with pytest.raises(HubFolderError, match='by which code could be run'):
+        HubFolder.fetch(saved)
+
+
+def test_python_in_the_folder_is_never_imported(
+    saved: Path, lmm_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A scope of mmengine is a package that it imports, and the current folder is where Python looks first."""
+    (saved / 'registry.py').write_text('print("ran")')
+    (saved / '__init__.py').touch()
+    change(saved, default_scope='saved', custom_imports=dict(imports=['saved.registry']), filename='evil.py')
+    monkeypatch.syspath_prepend(str(saved.parent))
+    FLMMInferencer.from_pretrained(saved, 'cpu')
+    FLMM.from_pretrained(saved)
+    assert 'saved.registry' not in sys.modules and 'ran' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('kind', ['LlavaLMM', 'AutoLMM'])
+def test_code_of_the_lmm_s_folder_is_not_run_whatever_is_answered(
+    saved: Path, lmm_dir: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """transformers asks at the terminal where nothing is said; tools/chat.py reads questions from there."""
+    (lmm_dir / 'evil.py').write_text(f'open({str(saved / "ran")!r}, "w")\nclass Config: ...')
+    about = json.loads((lmm_dir / 'config.json').read_text())
+    about.update(model_type='unknown', auto_map=dict(AutoConfig='evil.Config'))
+    (lmm_dir / 'config.json').write_text(json.dumps(about))
+    monkeypatch.setattr('builtins.input', lambda *_: 'y')
+    with pytest.raises((UserError, ValueError)):
+        FLMM.from_pretrained(saved, lmm=dict(type=kind))
+    assert not (saved / 'ran').exists()
+
+
+def test_the_scope_of_another_package_does_not_matter(saved: Path) -> None:
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        assert isinstance(FLMM.from_pretrained(saved), FLMM)
+
+
+def test_a_folder_that_does_not_say_its_lmm_is_refused(saved: Path) -> None:
+    change(saved, trained_on=None)
+    with pytest.raises(HubFolderError, match='trained_on'):
+        FLMM.from_pretrained(saved)
+
+
+@pytest.mark.parametrize(
+    'named', [dict(surprise=1), dict(type='SAMRefiner'), dict(type='mmdet.DiceLoss'), dict(type=None)]
+)
+def test_arguments_that_the_model_does_not_take_are_refused(saved: Path, named: dict[str, Any]) -> None:
+    model = json.loads((saved / 'config.json').read_text())['model']
+    change(saved, model={**model, **named})
+    with pytest.raises(HubFolderError, match=r'config\.json'):
+        HubFolder.fetch(saved)
 
 
 def test_configs_that_are_none_are_refused(saved: Path) -> None:
