@@ -19,6 +19,9 @@ from flmm_plugin.models.weights.hub_config import SETTINGS, portable
 from flmm_plugin.models.weights.hub_folder import WEIGHTS, HubFolder, write_folder
 from flmm_plugin.models.weights.model_card import TrainedModel, write_card
 
+#: How what is in a folder is tested by the config that it was trained by.
+REPEAT = 'python tools/export.py {name} {name}.pth\npython tools/test.py {config} {name}.pth'
+
 
 def export_folder(
     checkpoint: str, folder: str, config: str, metrics: str | None = None, half: bool = False, **about: Any
@@ -32,7 +35,7 @@ def export_folder(
         config: the config file it was trained by.
         metrics: a ``metrics.json``; its numbers stand in the model card.
         half: write the weights in half precision.
-        about: fields of :class:`TrainedModel`.
+        about: fields of :class:`TrainedModel`; the ``command`` is by default the one that tests it by its config.
 
     Returns:
         What was written, in a sentence.
@@ -49,8 +52,12 @@ def export_folder(
         tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
     model = portable(settings.model.to_dict())
     trained_on = dict(name=model['lmm'].get('pretrained', ''), fingerprint=meta.get('lmm_fingerprint', ''))
+    if meta.get('lmm_revision'):
+        trained_on['revision'] = meta['lmm_revision']
     figures = {} if metrics is None else read_metrics(Path(metrics))
-    card = write_card(model, trained_on, TrainedModel(name=Path(folder).name, metrics=figures, **about))
+    name = Path(folder).name
+    about['command'] = about.get('command') or REPEAT.format(name=name, config=config)
+    card = write_card(model, trained_on, TrainedModel(name=name, metrics=figures, **about))
     others = {name: settings[name] for name in SETTINGS if name in settings}
     write_folder(folder, tensors, model, trained_on, card, PresenceRules.beside(checkpoint), **others)
     return describe(Path(folder) / WEIGHTS, tensors)
@@ -61,8 +68,9 @@ def export_weights(folder: str, path: str) -> str:
     if not Path(path).suffix:
         raise UserError(f'{path} is no file name: for a folder of it, name the config of {folder} by --config')
     source = HubFolder.fetch(folder)
-    tensors = read_tensors(source.weights)
-    write_tensors(tensors, path, meta=dict(lmm_fingerprint=source.content['trained_on'].get('fingerprint', '')))
+    tensors, trained_on = read_tensors(source.weights), source.content['trained_on']
+    known = {f'lmm_{what}': trained_on[what] for what in ('fingerprint', 'revision') if what in trained_on}
+    write_tensors(tensors, path, meta=known)
     return describe(Path(path), tensors)
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from PIL import Image
+from safetensors.torch import load_file
 
 from flmm_plugin.apis import FLMMInferencer
 from flmm_plugin.errors import UserError
@@ -68,6 +70,32 @@ def test_a_checkpoint_becomes_a_folder_and_a_file_again(tool, folder: Path) -> N
         assert [phrase.score for phrase in result.phrases] == [phrase.score for phrase in expected.phrases]
         for one, other in zip(result.phrases, expected.phrases, strict=True):
             assert np.array_equal(one.mask, other.mask)
+
+
+def test_the_way_there_and_back_changes_no_byte(tool, folder: Path) -> None:
+    checkpoint = torch.load(folder / 'flmm.pth', weights_only=True)
+    checkpoint['meta'] = {**checkpoint.get('meta', {}), 'lmm_revision': '0a1b'}
+    torch.save(checkpoint, folder / 'flmm.pth')
+    export(tool)
+    assert tool('export.py', 'hub', 'back.pth')[0] == 0
+    assert tool('export.py', 'back.pth', 'again', '--config', str(CONFIG))[0] == 0
+    for name in ('config.json', 'model.safetensors'):
+        assert (folder / 'hub' / name).read_bytes() == (folder / 'again' / name).read_bytes()
+    assert json.loads((folder / 'again/config.json').read_text())['trained_on']['revision'] == '0a1b'
+    back = torch.load(folder / 'back.pth', weights_only=True)['state_dict']
+    assert set(back) == set(checkpoint['state_dict'])
+    assert all(torch.equal(value, back[name]) for name, value in checkpoint['state_dict'].items())
+
+
+def test_the_authors_checkpoints_hold_more_than_what_is_trained(tool, folder: Path) -> None:
+    """SAM's encoder and the LMM may be among them, and there is no `meta`."""
+    trained = torch.load(folder / 'flmm.pth', weights_only=True)['state_dict']
+    frozen = {'llava.model.w': torch.ones(2), 'sam.model.image_encoder.w': torch.ones(2)}
+    torch.save({**trained, **frozen}, folder / 'authors.pth')
+    assert tool('export.py', 'authors.pth', 'theirs', '--config', str(CONFIG))[0] == 0
+    assert set(load_file(folder / 'theirs/model.safetensors')) == set(trained)
+    assert FLMMInferencer.from_pretrained(folder / 'theirs', 'cpu')(draw_scene(1), phrases=['the ring']).phrases
+    assert f'tools/test.py {CONFIG} theirs.pth' in (folder / 'theirs/README.md').read_text()
 
 
 def test_chat_talks_by_a_folder_alone(tool, folder: Path) -> None:

@@ -18,7 +18,8 @@ class FrozenCheckHook(Hook):
     """Hash the frozen weights before and after training; a difference is an error.
 
     The model says what is frozen by its method ``frozen_hash() -> str``. Both hashes are in the log. Checkpoints are
-    given the LMM's fingerprint, and one that was trained on another LMM is refused when it is loaded.
+    given the LMM's fingerprint and, where the Hub gave it, revision, and one that was trained on another LMM is refused
+    when it is loaded.
     """
 
     priority = 'VERY_LOW'
@@ -39,7 +40,10 @@ class FrozenCheckHook(Hook):
             raise RuntimeError(f'training changed weights that must stay frozen (hash {self.before}, now {after})')
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        checkpoint['meta']['lmm_fingerprint'] = unwrapped_model(runner).lmm_fingerprint()
+        model = unwrapped_model(runner)
+        checkpoint['meta']['lmm_fingerprint'] = model.lmm_fingerprint()
+        if model.lmm.revision is not None:
+            checkpoint['meta']['lmm_revision'] = model.lmm.revision
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         check_lmm(unwrapped_model(runner), checkpoint)

@@ -70,6 +70,11 @@ class PretrainedLMM(nn.Module):
         return self.model.config
 
     @property
+    def revision(self) -> str | None:
+        """The Hub's commit that it was loaded from; None for a folder."""
+        return getattr(self.config, '_commit_hash', None)
+
+    @property
     def text_config(self) -> Any:
         """The language model's part of the config."""
         return self.config.get_text_config()

@@ -58,7 +58,8 @@ class HubModel(ModelHubMixin, BaseModel):
             repo_id, push_to_hub, push_to_hub_kwargs: upload the folder as well, see huggingface_hub.
             model_card_kwargs: fields of :class:`TrainedModel`, for example ``dict(training_data=..., metrics=...)``.
         """
-        card = self.generate_model_card(**(model_card_kwargs or {}))
+        about = {'name': repo_id or Path(save_directory).name, **(model_card_kwargs or {})}
+        card = self.generate_model_card(**about)
         write_folder(
             save_directory,
             self.state_dict(),
@@ -72,6 +73,11 @@ class HubModel(ModelHubMixin, BaseModel):
             return None
         name = repo_id or Path(save_directory).name
         return self.push_to_hub(name, config=config, model_card_kwargs=model_card_kwargs, **push_to_hub_kwargs)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload what :meth:`save_pretrained` writes; ``options``: see huggingface_hub's ``ModelHubMixin``."""
+        options['model_card_kwargs'] = {'name': repo_id, **(options.get('model_card_kwargs') or {})}
+        return super().push_to_hub(repo_id, **options)
 
     @classmethod
     def from_pretrained(
@@ -121,9 +127,8 @@ class HubModel(ModelHubMixin, BaseModel):
 
     def trained_on(self) -> dict[str, str]:
         """Name, fingerprint and, where the Hub gave it, revision of the LMM."""
-        revision = getattr(self.lmm.config, '_commit_hash', None)
         known = dict(name=self.lmm.name, fingerprint=self.lmm.fingerprint())
-        return known if revision is None else {**known, 'revision': revision}
+        return known if self.lmm.revision is None else {**known, 'revision': self.lmm.revision}
 
     def generate_model_card(self, *args: Any, **about: Any) -> ModelCard:
         """The model card; ``about``: fields of :class:`TrainedModel`."""

@@ -81,8 +81,8 @@ def write_card(model: Mapping[str, Any], trained_on: Mapping[str, str], about: T
 
 
 def _figures(about: TrainedModel) -> str:
-    if not about.metrics:
-        return 'None were given.'
-    rows = '\n'.join(f'| `{name}` | {value:.4f} |' for name, value in sorted(about.metrics.items()))
     repeat = f'\n\n```bash\n{about.command}\n```' if about.command else ''
+    if not about.metrics:
+        return f'None were given.{repeat}'
+    rows = '\n'.join(f'| `{name}` | {value:.4f} |' for name, value in sorted(about.metrics.items()))
     return f'Test data: {about.test_data}.\n\n| metric/protocol/figure | |\n| --- | --- |\n{rows}{repeat}'

@@ -15,6 +15,7 @@ from torch import Tensor
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.refiners import HFSAMRefiner
 from flmm_plugin.models.refiners.hf_sam import KINDS
+from flmm_plugin.models.refiners.points import prompt_points
 from flmm_plugin.models.weights.checkpoints import is_frozen
 from flmm_plugin.registry import MODELS
 from tests.tiny_flmm import four_samples, random_image, tiny_flmm
@@ -47,7 +48,7 @@ def given(counts: tuple[int, ...] = (3, 2)) -> tuple[list[Tensor], list[Tensor],
     return images, coarse, texts
 
 
-@pytest.mark.parametrize('prompts', [('mask', 'box'), ('box',), ('mask',)])
+@pytest.mark.parametrize('prompts', [('mask', 'box'), ('box',), ('mask',), ('points',), ('mask', 'box', 'points')])
 def test_masks_are_those_of_transformers(folder: Path, prompts: tuple[str, ...]) -> None:
     sam = refiner(folder, prompts=prompts)
     kind = json.loads((folder / 'config.json').read_text())['model_type']
@@ -64,8 +65,11 @@ def test_masks_are_those_of_transformers(folder: Path, prompts: tuple[str, ...])
             pixels = processor(image, return_tensors='pt', input_data_format='channels_first')['pixel_values']
             size, input_size = tuple(image.shape[1:]), sam.input_size(image)
             for phrase, own in enumerate(logits):
+                points, labels = prompt_points(own[None], input_size)
                 expected = model(
                     pixels,
+                    input_points=points[None] if 'points' in prompts else None,
+                    input_labels=labels[None] if 'points' in prompts else None,
                     input_boxes=sam.boxes(own[None], size, input_size)[None] if 'box' in prompts else None,
                     input_masks=sam.mask_prompts(own[None], input_size) if 'mask' in prompts else None,
                     multimask_output=False,

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 import flmm_plugin
 from flmm_plugin.apis import FLMMInferencer
+from flmm_plugin.engine import FrozenCheckHook
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.flmm import FLMM
 from flmm_plugin.models.weights.hub_config import FORMAT, HubFolderError
@@ -89,6 +91,15 @@ def test_the_config_says_what_it_was_trained_on(lmm_dir: Path, saved: Path) -> N
     assert content['model']['type'] == 'FLMM' and content['model']['mask_head']['base_channels'] == 4
     card = (saved / 'README.md').read_text()
     assert card.startswith('---\n') and '400 scenes' in card and model.lmm_fingerprint() in card
+
+
+def test_the_revision_that_the_hub_gave_is_kept(lmm_dir: Path) -> None:
+    model = build(lmm_dir)
+    model.lmm.config._commit_hash = '0a1b'
+    assert model.trained_on()['revision'] == '0a1b'
+    checkpoint: dict[str, Any] = dict(meta={})
+    FrozenCheckHook().before_save_checkpoint(SimpleNamespace(model=model), checkpoint)
+    assert checkpoint['meta'] == dict(lmm_fingerprint=model.lmm_fingerprint(), lmm_revision='0a1b')
 
 
 def test_folders_and_heads_files_of_this_machine_are_not_in_the_config(lmm_dir: Path, tmp_path: Path) -> None:
@@ -237,16 +248,18 @@ def test_names_that_lead_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 def test_what_is_pushed_is_the_folder(lmm_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """huggingface_hub's own method up to the call that sends."""
-    sent = {}
+    sent, cards = {}, []
 
     def create(self: Any, repo_id: str, **_: Any) -> Any:
         return type('Url', (), {'repo_id': repo_id})
 
     def upload(self: Any, *, folder_path: Path, repo_id: str, **_: Any) -> str:
+        cards.append((Path(folder_path) / 'README.md').read_text())
         sent[repo_id] = {file.name for file in Path(folder_path).iterdir()}
         return 'commit'
 
     monkeypatch.setattr(HfApi, 'create_repo', create)
     monkeypatch.setattr(HfApi, 'upload_folder', upload)
-    build(lmm_dir).push_to_hub('me/grounder')
+    build(lmm_dir).push_to_hub('me/grounder', model_card_kwargs=dict(command='python t.py'))
     assert sent == {'me/grounder': {'config.json', 'model.safetensors', 'README.md'}}
+    assert "from_pretrained('me/grounder')" in cards[0] and 'python t.py' in cards[0]
