@@ -50,6 +50,8 @@ def explain(error: Exception) -> str | None:
     """What to tell the user, or None if the error is not one that a user can mend."""
     if isinstance(error, (UserError, FileNotFoundError)):
         return _from_worker(str(error))
+    if isinstance(error, OSError) and 'huggingface.co' in str(error):  # transformers found no model of a name
+        return f'{error}\nIs the name right? Without a network, name a folder on disk (model.lmm.pretrained).'
     if isinstance(error, ImportError) and 'pip install' in str(error):  # a package that an option needs
         return str(error)
     if isinstance(error, pickle.UnpicklingError):

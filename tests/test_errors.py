@@ -6,8 +6,9 @@ import re
 
 import pytest
 from torch.utils.data import DataLoader
+from transformers import AutoConfig
 
-from flmm_plugin.errors import DataError, readable_errors
+from flmm_plugin.errors import DataError, explain, readable_errors
 from flmm_plugin.registry import DATASETS, METRICS
 
 
@@ -58,3 +59,10 @@ def test_a_misspelt_argument_of_a_config_is_said_in_a_line(capsys: pytest.Captur
     with pytest.raises(TypeError) as error:
         DATASETS.build(dict(type='FolderDataset', data_prefix={}, splt='val'))
     assert re.fullmatch(r"Error: .*unexpected keyword argument 'splt' \(misspelt .*\n", said(error.value, capsys))
+
+
+def test_a_model_that_is_not_to_be_had_is_explained() -> None:
+    with pytest.raises(OSError) as raised:
+        AutoConfig.from_pretrained('no/such-model', local_files_only=True)
+    assert 'name a folder on disk' in (explain(raised.value) or '')
+    assert explain(OSError('disk full')) is None
