@@ -35,7 +35,8 @@ def export_folder(
         config: the config file it was trained by.
         metrics: a ``metrics.json``; its numbers stand in the model card.
         half: write the weights in half precision.
-        about: fields of :class:`TrainedModel`; the ``command`` is by default the one that tests it by its config.
+        about: fields of :class:`TrainedModel`; the ``command`` is by default the one that tests it by its config, the
+            ``training_data`` what the config names, which options of the run may have moved.
 
     Returns:
         What was written, in a sentence.
@@ -57,6 +58,8 @@ def export_folder(
     figures = {} if metrics is None else read_metrics(Path(metrics))
     name = Path(folder).name
     about['command'] = about.get('command') or REPEAT.format(name=name, config=config)
+    named = name_data(settings.get('train_dataloader'))
+    about['training_data'] = about.get('training_data') or (f'{named}, as {config} names it' if named else 'not stated')
     card = write_card(model, trained_on, TrainedModel(name=name, metrics=figures, **about))
     others = {name: settings[name] for name in SETTINGS if name in settings}
     write_folder(folder, tensors, model, trained_on, card, PresenceRules.beside(checkpoint), **others)
@@ -72,6 +75,24 @@ def export_weights(folder: str, path: str) -> str:
     known = {f'lmm_{what}': trained_on[what] for what in ('fingerprint', 'revision') if what in trained_on}
     write_tensors(tensors, path, meta=known)
     return describe(Path(path), tensors)
+
+
+def name_data(loader: Any) -> str:
+    """The data sets of a data loader's config, each once, by type, root and file."""
+    found: dict[str, None] = {}
+
+    def walk(part: Any) -> None:
+        if isinstance(part, (list, tuple)):
+            for each in part:
+                walk(each)
+        elif isinstance(part, Mapping):
+            walk(part.get('datasets', part.get('dataset')))
+            if file := part.get('split_file', part.get('ann_file')):
+                split = f', {part["split"]}' if isinstance(part.get('split'), str) else ''
+                found.setdefault(f'{part.get("type")} ({Path(part.get("data_root", "")) / file}{split})')
+
+    walk(loader)
+    return ', '.join(found)
 
 
 def read_metrics(path: Path) -> dict[str, float]:

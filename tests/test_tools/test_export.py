@@ -66,6 +66,7 @@ def test_a_checkpoint_becomes_a_folder_and_a_file_again(tool, folder: Path) -> N
     assert tool('export.py', 'hub', 'back.pth')[0] == 0
     card = (folder / 'hub/README.md').read_text()
     assert '| `png/narrative/mIoU_thing` | 0.8125 |' in card and '10 scenes' in card and 'tools/test.py C P' in card
+    assert 'trained on | PNGDataset (data/scenes/png/png_coco_train.json), RefCOCODataset (' in card
     image = draw_scene(1)
     expected = FLMMInferencer(CONFIG, folder / 'flmm.pth', 'cpu')(image, phrases=['the ring', 'the sky'])
     for ask in (
