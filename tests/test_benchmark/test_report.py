@@ -48,6 +48,7 @@ def killed(settings: Any, keep: Keep) -> None:
     os._exit(9)
 
 
+@pytest.mark.slow
 def test_what_befalls_a_part_leaves_what_it_had(tmp_path: Path) -> None:
     out = tmp_path / 'report.json'
     # The server of processes imports everything with the first of them, which may take long.

@@ -25,7 +25,9 @@ def samples() -> tuple[list[torch.Tensor], list[Any]]:
     return images, [random_sample(48, 64, words, seed=index) for index, words in enumerate(WORDS)]
 
 
-def gradients(config: dict, parts: list[slice], kind: str = 'OptimWrapper', wrap: bool = False) -> dict[str, Any]:
+def gradients(
+    config: dict, parts: list[slice], kind: str = 'flmm_plugin.OptimWrapper', wrap: bool = False
+) -> dict[str, Any]:
     """What a step over ``parts`` of the samples, one after the other, updates parameters by."""
     torch.manual_seed(0)
     model = MODELS.build(config)
@@ -86,7 +88,7 @@ def save_step(rank: int, folder: str, config: dict) -> None:
 
 def test_across_ranks_too(tiny_llava_dir: Path, tmp_path: Path) -> None:
     config = tiny_flmm(tiny_llava_dir)
-    mp.start_processes(save_step, (str(tmp_path), config), nprocs=2, start_method='fork')
+    mp.start_processes(save_step, (str(tmp_path), config), nprocs=2, start_method='forkserver')
     whole = gradients(config, [slice(0, 4)])
     for rank in range(2):
         assert difference(torch.load(tmp_path / str(rank)), whole) <= 1e-6

@@ -89,7 +89,7 @@ def save_step(rank: int, folder: str, config: dict) -> None:
 def test_ranks_with_unequal_numbers_of_phrases(tiny_llava_dir: Path, tmp_path: Path) -> None:
     """The mean loss and the gradients are those of all four samples on one process; 3 phrases are here, 4 there."""
     config = tiny_flmm(tiny_llava_dir)
-    mp.start_processes(save_step, (str(tmp_path), config), nprocs=2, start_method='fork')
+    mp.start_processes(save_step, (str(tmp_path), config), nprocs=2, start_method='forkserver')
     losses, gradients = step(config, 0, 1)
     (first, shared), (second, same) = (torch.load(tmp_path / f'{rank}.pth') for rank in range(2))
     for name in losses:

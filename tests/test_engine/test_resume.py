@@ -50,7 +50,7 @@ def kill_after(checkpoint: Path, words: list[str]) -> None:
         assert process.wait() == -signal.SIGKILL, log.read_text()[-4000:]
 
 
-@pytest.mark.parametrize('case', CASES)
+@pytest.mark.parametrize('case', ['iterations', pytest.param('epochs', marks=pytest.mark.slow)])
 def test_killed_and_resumed_training_ends_with_the_same_weights(
     case: str, scenes: Path, tiny_llava_dir: Path, tmp_path: Path
 ) -> None:

@@ -115,7 +115,7 @@ def rank_of_two(rank: int, folder: str, batch: int, until: int) -> None:
 
 
 def both_ranks(folder: Path, batch: int, until: int) -> list[int]:
-    mp.start_processes(rank_of_two, (str(folder), batch, until), nprocs=2, start_method='fork')
+    mp.start_processes(rank_of_two, (str(folder), batch, until), nprocs=2, start_method='forkserver')
     return flat([b for rank in range(2) for b in json.loads((folder / f'{until}_{rank}.json').read_text())])
 
 
