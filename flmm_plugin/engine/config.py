@@ -17,7 +17,10 @@ from mmengine.runner import Runner
 from flmm_plugin.errors import UserError
 
 #: Names of a config, besides the arguments of mmengine's Runner, that are read where they are there.
-FURTHER = frozenset('auto_scale_lr compile data_root png_prompt max_cache_bytes custom_imports'.split())
+FURTHER = frozenset(
+    """auto_scale_lr compile data_root png_prompt max_cache_bytes custom_imports model_wrapper_cfg
+    find_unused_parameters sync_bn efficient_conv_bn_eval""".split()
+)
 ZIP_MAGIC = b'PK\x03\x04'
 
 

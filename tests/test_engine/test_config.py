@@ -52,6 +52,8 @@ def test_what_the_config_has_not_is_said(config_file: str, options: dict, messag
     with pytest.raises(UserError, match=message):
         load_config(config_file, options)
     assert load_config(config_file, {'randomness.seed': 3, 'load_from': 'x'}).randomness.seed == 3
+    for name in ('find_unused_parameters', 'sync_bn', 'model_wrapper_cfg', 'efficient_conv_bn_eval'):
+        assert load_config(config_file, {name: 'x'})[name] == 'x'  # what mmengine reads where it is there
 
 
 def test_a_config_that_is_none(config_file: str, tmp_path: Path) -> None:
