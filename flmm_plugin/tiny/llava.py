@@ -94,7 +94,8 @@ class TinyLlava(TinyFamily):
         return {'pixel_values': (torch.stack(resized).float() / 255 - MEAN) / STD}
 
     def tower(self, model: Any) -> nn.Module:
-        return model.model.vision_tower
+        tower = model.model.vision_tower
+        return getattr(tower, 'vision_model', tower)  # transformers 5 has no layer between
 
     @torch.no_grad()
     def init_tower(self, tower: Any, pixels: dict[str, Tensor]) -> None:
@@ -105,19 +106,18 @@ class TinyLlava(TinyFamily):
         every channel it wipes them out, and the language model is left without.
         """
         patches = F.unfold(pixels['pixel_values'], PATCH, stride=PATCH).transpose(1, 2).flatten(0, 1)
-        weight = tower.vision_model.embeddings.patch_embedding.weight
+        weight = tower.embeddings.patch_embedding.weight
         waves = position_waves(SIDE)
         count = len(weight) - waves.shape[1]
         weight[:count] = whitening(patches, count).view(count, *weight.shape[1:])
         weight[count:] = 0
-        table = tower.vision_model.embeddings.position_embedding.weight
+        table = tower.embeddings.position_embedding.weight
         nn.init.normal_(table, std=0.35)
         table[1:, count:] = waves
 
     def read(self, tower: Any, pixels: dict[str, Tensor]) -> Tensor:
         """Pictures smaller than the tower's are read at a random place of its position table."""
-        model = tower.vision_model
-        embeddings = model.embeddings
+        embeddings = tower.embeddings
         patches = embeddings.patch_embedding(pixels['pixel_values'])
         side = patches.shape[-1]
         top, left = torch.randint(SIDE - side + 1, (2,)).tolist() if side < SIDE else (0, 0)
@@ -125,7 +125,7 @@ class TinyLlava(TinyFamily):
         window = table[1:].view(SIDE, SIDE, -1)[top : top + side, left : left + side].reshape(side * side, -1)
         first = (embeddings.class_embedding + table[0]).expand(len(patches), 1, -1)
         tokens = torch.cat([first, patches.flatten(2).transpose(1, 2) + window], 1)
-        return model.encoder(model.pre_layrnorm(tokens)).last_hidden_state[:, 1:]
+        return tower.encoder(tower.pre_layrnorm(tokens)).last_hidden_state[:, 1:]
 
     def image_tokens(self, model: Any, pixels: dict[str, Tensor]) -> Tensor:
         core = model.model

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,9 @@ class TinyQwen(TinyFamily):
 
     def read(self, tower: Any, pixels: dict[str, Tensor]) -> Tensor:
         grid = pixels['image_grid_thw']
-        return tower(pixels['pixel_values'], grid_thw=grid).view(len(grid), self.num_tokens(pixels), -1)
+        seen = tower(pixels['pixel_values'], grid_thw=grid)
+        merged = getattr(seen, 'pooler_output', seen)  # transformers 5 gives the patches too
+        return merged.view(len(grid), self.num_tokens(pixels), -1)
 
     def image_tokens(self, model: Any, pixels: dict[str, Tensor]) -> Tensor:
         return self.read(model.model.visual, pixels)
@@ -121,7 +124,11 @@ class TinyQwen(TinyFamily):
         return int(pixels['image_grid_thw'][0].prod()) // MERGE**2
 
     def positions(self, model: Any, ids: Tensor, pixels: dict[str, Tensor]) -> Tensor:
-        return model.model.get_rope_index(ids[None], pixels['image_grid_thw'][:1])[0][:, 0]
+        find = model.model.get_rope_index
+        # transformers 5 is told which tokens are an image's.
+        told = {'mm_token_type_ids': (ids == model.config.image_token_id).int()[None]}
+        known = {name: value for name, value in told.items() if name in signature(find).parameters}
+        return find(input_ids=ids[None], image_grid_thw=pixels['image_grid_thw'][:1], **known)[0][:, 0]
 
     def save(self, model: Any, processor: Any, folder: Path) -> None:
         """The tokenizer under its general class: transformers 5 makes a Qwen2Tokenizer anew, of bytes and merges."""

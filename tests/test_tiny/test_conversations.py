@@ -1,5 +1,7 @@
 """The tiny LMMs' training sees what an ordinary forward pass of the model sees."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 import torch
@@ -42,7 +44,10 @@ def test_sharing_the_image_changes_no_logit(family, processor, model):
                 at, pixels = 0, family.pixels(processor, [sample['picture']])
                 for question, answer in sample['blocks'][:4]:
                     ids = torch.tensor([prefix.tolist() + question + answer])
-                    alone = model(input_ids=ids, attention_mask=torch.ones_like(ids), **pixels).logits[0, len(prefix) :]
+                    given = dict(input_ids=ids, attention_mask=torch.ones_like(ids), **pixels)
+                    if 'mm_token_type_ids' in signature(model.forward).parameters:  # transformers 5
+                        given['mm_token_type_ids'] = (ids == data.frame.image_token).int()
+                    alone = model(**given).logits[0, len(prefix) :]
                     torch.testing.assert_close(shared[row, at : at + len(alone)], alone, atol=1e-5, rtol=1e-5)
                     at += len(alone)
 
