@@ -5,8 +5,9 @@ Shape shorthand: (H, W) image size, (h, w) attention grid.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +21,7 @@ from flmm_plugin.visualization.text import drawable, font_for
 
 SMALLEST = 640  # pixels of the longer side below which a picture is enlarged, so that names can be read on it
 FILL = 0.35
+TILE = 384  # pixels of the squares that outlines are drawn in
 
 
 @dataclass(frozen=True)
@@ -55,20 +57,33 @@ def fill_mask(canvas: np.ndarray, mask: np.ndarray, color: tuple[int, int, int],
     own = np.ascontiguousarray(mask[top : top + down, left : left + across])
     inside = canvas[top : top + down, left : left + across]
     tints = np.rint((1 - FILL) * np.arange(256)[:, None] + FILL * np.array(color)).astype(np.uint8)
-    inside[:] = cv2.copyTo(cv2.LUT(inside, tints[None]), own, inside.copy())
+    cv2.copyTo(cv2.LUT(inside, tints[None]), own, inside)
     outlines, _ = cv2.findContours(own, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    margin = 2 * width + 3
-    edge = np.zeros((down + 2 * margin, across + 2 * margin), np.uint8)
-    for outline in outlines:
-        points = outline[:, 0] + margin
-        edge[points[:, 1], points[:, 0]] = 1
-    distances = cv2.distanceTransform(1 - edge, cv2.DIST_L2, cv2.DIST_MASK_5)
-    draw_bands(
-        canvas,
-        distances,
-        (left - margin, top - margin),
-        {math.ceil(1.5 * width) + 1: (255, 255, 255), width + 1: color},
-    )
+    bands = {math.ceil(1.5 * width) + 1: (255, 255, 255), width + 1: color}
+    for distances, (x, y) in near_outlines(outlines, (down, across), 2 * width + 3):
+        draw_bands(canvas, distances, (left + x, top + y), bands)
+
+
+def near_outlines(
+    outlines: Sequence[np.ndarray], size: tuple[int, int], margin: int
+) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
+    """Distances to the outlines, each (N, 1, 2), x and y, of a mask (h, w), right up to ``margin`` pixels.
+
+    Tile by tile, fp32, with (x, y) of its upper left, which may be negative; tiles far from all outlines are left out.
+    """
+    points = np.concatenate(outlines)[:, 0] + margin
+    edge = np.zeros((size[0] + 2 * margin, size[1] + 2 * margin), np.uint8)
+    edge[points[:, 1], points[:, 0]] = 1
+    near = np.zeros((edge.shape[0] // TILE + 1, edge.shape[1] // TILE + 1), bool)
+    for across, down in itertools.product((-margin, 0, margin), repeat=2):
+        near[(points[:, 1] + down) // TILE, (points[:, 0] + across) // TILE] = True
+    for row, column in np.argwhere(near).tolist():
+        x, y = column * TILE, row * TILE
+        x0, y0 = max(x - margin, 0), max(y - margin, 0)
+        around = 1 - edge[y0 : y + TILE + margin, x0 : x + TILE + margin]
+        distances = cv2.distanceTransform(around, cv2.DIST_L2, cv2.DIST_MASK_5)
+        own = distances[y - y0 : y - y0 + TILE, x - x0 : x - x0 + TILE]
+        yield own, (x - margin, y - margin)
 
 
 def draw_bands(
@@ -80,6 +95,8 @@ def draw_bands(
     """
     x0, y0 = max(-at[0], 0), max(-at[1], 0)
     x1, y1 = min(distances.shape[1], canvas.shape[1] - at[0]), min(distances.shape[0], canvas.shape[0] - at[1])
+    if x0 >= x1 or y0 >= y1:
+        return
     near = distances[y0:y1, x0:x1]
     part = canvas[y0 + at[1] : y1 + at[1], x0 + at[0] : x1 + at[0]]
     found = cv2.findNonZero((near < max(bands) + 0.5).view(np.uint8))  # much faster than numpy's

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from flmm_plugin.visualization import Layer, draw_attention, draw_overlay, phrase_color
+from flmm_plugin.visualization import Layer, draw_attention, draw_overlay, overlay, phrase_color
 from flmm_plugin.visualization.colors import PALETTE, rgb, text_color
 from flmm_plugin.visualization.names import inner_point, overlap, place
 from tests.test_visualization.test_text import TEXTS
@@ -123,6 +123,18 @@ def test_the_picture_is_that_of_whole_outlines() -> None:
             cv2.drawContours(expected, outlines, -1, rgb(layer.color), 4, cv2.LINE_AA)
         difference = np.abs(draw_overlay(image, layers).astype(int) - expected)
         assert difference.mean() < 0.5 and (difference.max(axis=2) > 0).mean() < 0.03
+
+
+def test_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outlines within a tile, across several and along the picture's border, against one tile for all."""
+    image = np.random.default_rng(0).integers(0, 255, (700, 900, 3)).astype(np.uint8)
+    rows, columns = np.mgrid[:700, :900]
+    masks = [(rows - y) ** 2 + (columns - x) ** 2 <= r * r for y, x, r in ((350, 450, 300), (0, 0, 90), (690, 880, 9))]
+    layers = [Layer(mask, '', phrase_color(index)) for index, mask in enumerate([*masks, rows >= 0])]
+    monkeypatch.setattr(overlay, 'TILE', 64)
+    tiled = draw_overlay(image, layers)
+    monkeypatch.setattr(overlay, 'TILE', 10_000)
+    assert np.array_equal(tiled, draw_overlay(image, layers))
 
 
 @pytest.mark.parametrize('name', TEXTS)
