@@ -125,9 +125,9 @@ class TinyQwen(TinyFamily):
 
     def positions(self, model: Any, ids: Tensor, pixels: dict[str, Tensor]) -> Tensor:
         find = model.model.get_rope_index
-        # transformers 5 is told which tokens are an image's.
-        told = {'mm_token_type_ids': (ids == model.config.image_token_id).int()[None]}
-        known = {name: value for name, value in told.items() if name in signature(find).parameters}
+        known = {}
+        if 'mm_token_type_ids' in signature(find).parameters:  # transformers 5 is told which tokens are an image's
+            known['mm_token_type_ids'] = (ids == model.config.image_token_id).int()[None]
         return find(input_ids=ids[None], image_grid_thw=pixels['image_grid_thw'][:1], **known)[0][:, 0]
 
     def save(self, model: Any, processor: Any, folder: Path) -> None:

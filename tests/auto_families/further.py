@@ -8,7 +8,7 @@ from typing import Any
 import transformers as tf
 from tokenizers.pre_tokenizers import ByteLevel
 
-from tests.auto_families.parts import TEXT, as_class, save, template, tokenizer
+from tests.auto_families.parts import LINEAR_FIRST, TEXT, as_class, save, template, tokenizer
 from tests.auto_families.rotary import MROPE_OF_16, QWEN_MARKS, TOWER, glm4v, qwen3_processor, qwen_ids, qwen_words
 from tests.auto_families.tiles import internvl
 from tests.tiny_llava import save_tiny_llava
@@ -49,18 +49,7 @@ def qwen3_5(folder: Path, model: Any, **text: Any) -> Path:
             **text,
             head_dim=16,
             vocab_size=len(words),
-            layer_types=['linear_attention', 'full_attention'],
-            linear_num_key_heads=2,
-            linear_num_value_heads=2,
-            linear_key_head_dim=8,
-            linear_value_head_dim=8,
-            rope_parameters=dict(
-                rope_type='default',
-                rope_theta=10000.0,
-                mrope_section=[3, 3, 2],
-                mrope_interleaved=True,
-                partial_rotary_factor=1.0,
-            ),
+            **LINEAR_FIRST,
         ),
         vision_config=TOWER,
         **ids,

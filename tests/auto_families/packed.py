@@ -6,7 +6,7 @@ from pathlib import Path
 
 import transformers as tf
 
-from tests.auto_families.parts import TEXT, save, template, tokenizer
+from tests.auto_families.parts import LINEAR_FIRST, TEXT, save, template, tokenizer
 from tests.tiny_lmms import SIZES
 
 
@@ -125,18 +125,7 @@ def save_minicpmv4_6(folder: Path) -> Path:
             model_type='qwen3_5_text',
             head_dim=16,
             vocab_size=len(words),
-            layer_types=['linear_attention', 'full_attention'],
-            linear_num_key_heads=2,
-            linear_num_value_heads=2,
-            linear_key_head_dim=8,
-            linear_value_head_dim=8,
-            rope_parameters=dict(
-                rope_type='default',
-                rope_theta=10000.0,
-                mrope_section=[3, 3, 2],
-                mrope_interleaved=True,
-                partial_rotary_factor=1.0,
-            ),
+            **LINEAR_FIRST,
         ),
         insert_layer_id=0,
         image_size=112,

@@ -16,6 +16,21 @@ from tests.tiny_lmms import SIZES, words
 TEXT: dict[str, Any] = dict(SIZES, num_key_value_heads=2)
 #: What makes queries and keys, with latent ones' second halves.
 LOOKING = ('q_proj.weight', 'k_proj.weight', 'q_b_proj.weight', 'kv_b_proj.weight')
+#: Of Qwen3.5's texts: linear attention, then a layer of full attention.
+LINEAR_FIRST = dict(
+    layer_types=['linear_attention', 'full_attention'],
+    linear_num_key_heads=2,
+    linear_num_value_heads=2,
+    linear_key_head_dim=8,
+    linear_value_head_dim=8,
+    rope_parameters=dict(
+        rope_type='default',
+        rope_theta=10000.0,
+        mrope_section=[3, 3, 2],
+        mrope_interleaved=True,
+        partial_rotary_factor=1.0,
+    ),
+)
 
 
 def template(image: str) -> str:
