@@ -82,6 +82,8 @@ class GCGMetric(BaseMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         records: list[Record] = [result for result in results if result != SKIPPED]
+        if not records:
+            return {}
         if self.out_dir is not None:
             write_predictions(records, Path(self.out_dir))
         embed = None if self.encoder == 'exact' else text_embedder(self.encoder)
@@ -121,10 +123,14 @@ def decode(record: Record, field: str) -> Any:
 
 
 def ap50(records: Sequence[Record]) -> float:
-    """COCOeval's AP at IoU 0.5, all masks of one category and of score 1; 0 where nothing is predicted or true."""
+    """COCOeval's AP at IoU 0.5, all masks of one category and of score 1; 0 where nothing is predicted or true.
+
+    Where all scores are alike the order of the images matters: it is that of their ids, as in the benchmark.
+    """
     truth: Any = dict(images=[], annotations=[], categories=[dict(id=1, name='thing')])
     predicted = []
-    for index, record in enumerate(records, 1):
+    ordered = sorted(records, key=lambda record: (isinstance(record['image_id'], str), record['image_id']))
+    for index, record in enumerate(ordered, 1):
         height, width = record['size']
         truth['images'].append(dict(id=index, height=height, width=width))
         for rle in record['true']:

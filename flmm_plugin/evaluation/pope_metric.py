@@ -77,14 +77,15 @@ class POPEMetric(BaseMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         records = [result for result in results if result != SKIPPED]
+        if not records:
+            return {}
         splits = list(dict.fromkeys(record[0] for record in records))
         images = {name: index for index, name in enumerate(sorted({record[1] for record in records}))}
         print_log(f'pope: {len(records)} questions about {len(images)} images', logger='current')
         metrics: dict[str, float] = {}
-        readings = [name for name in records[0][3] if all(name in record[3] for record in records)] if records else []
-        draws = np.random.default_rng(self.seed).multinomial(
-            len(images), np.full(len(images), 1 / max(len(images), 1)), size=self.resamples
-        )
+        readings = [name for name in records[0][3] if all(name in record[3] for record in records)]
+        share = np.full(len(images), 1 / len(images))
+        draws = np.random.default_rng(self.seed).multinomial(len(images), share, size=self.resamples)
         for reading in readings:
             counts = [count([r for r in records if r[0] == split], images, reading) for split in splits]
             values = [figures(own.sum(0, keepdims=True)) for own in counts]

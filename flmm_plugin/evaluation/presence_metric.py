@@ -38,12 +38,14 @@ class PresenceMetric(BaseMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         records = [result for result in results if result != SKIPPED]
+        if not records:
+            return {}
         there, hard = (np.array([record[place] for record in records], dtype=bool) for place in (0, 1))
         presence = np.array([record[2] for record in records], dtype=np.float64)
         metrics = dict(auroc=auroc(presence, there), calibration_error=calibration_error(presence, there))
         if hard.any():
             metrics['auroc_hard'] = auroc(presence[hard], there[hard])
-        for name in records[0][3] if records else ():
+        for name in records[0][3]:
             metrics[f'auroc_{name}'] = auroc(np.array([record[3][name] for record in records]), there)
         return metrics
 

@@ -77,7 +77,8 @@ def coco_ap50(samples: list[DetDataSample]) -> float:
 
     truth: Any = dict(images=[], annotations=[], categories=[dict(id=1)])
     found = []
-    for number, one in enumerate(samples, 1):
+    for one in samples:
+        number = one.img_id
         truth['images'].append(dict(id=number, height=10, width=10))
         for mask in one.gt_instances.masks:
             about = dict(id=len(truth['annotations']) + 1, image_id=number, category_id=1, iscrowd=0, bbox=[0, 0, 1, 1])
@@ -110,7 +111,8 @@ def test_ap50_is_that_of_cocoeval() -> None:
         starts = torch.randint(0, 6, (number,), generator=generator).tolist()
         return {f'thing {i}': rows(start, start + 4) for i, start in enumerate(starts)}
 
-    samples = [sample(str(index), some(1 + index % 3), some(1 + index % 4)) for index in range(12)]
+    # COCOeval goes through images by their ids, which matters where all scores are alike: 'sa_10' before 'sa_2'.
+    samples = [sample(f'sa_{11 - index}', some(1 + index % 3), some(1 + index % 4)) for index in range(12)]
     value = evaluate(samples)['gcg/AP50']
     assert value == pytest.approx(coco_ap50(samples)) and 0 < value < 1
 

@@ -11,7 +11,15 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from flmm_plugin.errors import UserError
-from flmm_plugin.evaluation import GRESMetric, PNGMetric, ReasonSegMetric, RESMetric
+from flmm_plugin.evaluation import (
+    GCGMetric,
+    GRESMetric,
+    PNGMetric,
+    POPEMetric,
+    PresenceMetric,
+    ReasonSegMetric,
+    RESMetric,
+)
 from tests.test_evaluation.test_metrics import blobs, evaluate, predictions
 
 GENERALIZED = 'generalized/independent/all_sentences'
@@ -150,5 +158,6 @@ def test_protocols_are_not_mixed_up() -> None:
     together = evaluate(metrics, mixed)
     apart = evaluate(GRESMetric(), generalized_samples()) | evaluate(ReasonSegMetric(), reasoning_samples())
     assert apart.items() <= together.items()
+    assert evaluate([POPEMetric(), PresenceMetric(), GCGMetric()], mixed) == {}
     for protocol in (GENERALIZED, REASONING, 'narrative', 'concat/all_sentences', 'independent/all_sentences'):
         assert sum(metric.accepts(protocol) for metric in metrics) == 1
