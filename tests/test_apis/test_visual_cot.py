@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import runpy
 import sys
@@ -20,10 +21,13 @@ from flmm_plugin.apis.visual_cot import PROTOCOLS, think
 from flmm_plugin.apis.visual_cot.benchmark import REQUEST, read_viscot
 from flmm_plugin.apis.visual_cot.crops import CROPS, authors_box, scale_box, square_box
 from flmm_plugin.apis.visual_cot.looks import question_tokens
-from flmm_plugin.apis.visual_cot.two_images import prepare_two
+from flmm_plugin.apis.visual_cot.two_images import image_text, prepare_two
 from flmm_plugin.errors import DataError, UserError
-from flmm_plugin.models.lmms.processing import to_picture
+from flmm_plugin.models.lmms import AutoLMM
+from flmm_plugin.models.lmms.processing import process, to_picture
 from flmm_plugin.registry import MODELS
+from tests.auto_families import FAMILIES as AUTO_FAMILIES
+from tests.auto_families import FURTHER
 from tests.tiny_checkpoint import CONFIG, draw_scene, save_checkpoint
 from tests.tiny_flmm import random_image, tiny_flmm
 from tests.tiny_lmms import FAMILIES
@@ -111,6 +115,29 @@ def test_the_answer_depends_on_both_images(family: str, tmp_path: Path) -> None:
     ids, phrases = question_tokens(lmm, 'what is this ?')
     own = lmm.processor.tokenizer('what is this ?', add_special_tokens=False)['input_ids']
     assert ids[phrases == 0].tolist() == own
+
+
+SLOW = ('qwen2_5_vl', 'mistral3', 'llava_next', 'kimi_k25', 'molmo2', 'minicpmv4_6')
+
+
+@pytest.mark.parametrize('family', ['gemma3', *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+def test_two_images_are_what_the_processor_makes_of_them(family: str, tmp_path: Path) -> None:
+    """Also where patches are counted over all images of a prompt, or images have values for each token."""
+    if family not in AUTO_FAMILIES | FURTHER:
+        pytest.skip('not in this transformers')
+    lmm = AutoLMM(str((AUTO_FAMILIES | FURTHER)[family](tmp_path)), certify=False, dtype='float32')
+    images = [random_image(168, 280), random_image(130, 150, seed=1)]
+    content = [dict(type='image'), dict(type='image'), dict(type='text', text='what is this ?')]
+    rendered = lmm.processor.apply_chat_template([dict(role='user', content=content)], add_generation_prompt=True)
+    own = process(lmm.processor, rendered, *map(to_picture, images))
+    sample = prepare_two(lmm, *images, f'{image_text(lmm)} what is this ?')
+    assert sample.input_ids.tolist() == own['input_ids'][0].tolist()
+    accepted = inspect.signature(lmm.model.forward).parameters
+    with torch.inference_mode():
+        expected = lmm.model(**{name: value for name, value in own.items() if name in accepted}).logits
+        found = lmm.model(**lmm.collate([sample])).logits
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 @pytest.fixture(scope='module')

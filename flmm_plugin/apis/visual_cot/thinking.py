@@ -16,7 +16,7 @@ from flmm_plugin.apis.inferencer import FLMMInferencer
 from flmm_plugin.apis.phrases import answer_text
 from flmm_plugin.apis.visual_cot.crops import CROPS, Box
 from flmm_plugin.apis.visual_cot.looks import Look, Looking, authors_question, authors_thought, thought
-from flmm_plugin.apis.visual_cot.two_images import image_token, prepare_two
+from flmm_plugin.apis.visual_cot.two_images import image_text, prepare_two
 from flmm_plugin.errors import UserError
 from flmm_plugin.structures import size_of
 
@@ -83,7 +83,7 @@ def think(
         found = Look('') if way.look is None else way.look(inferencer, image, question, thought_tokens)
         box: Box = (0, 0, *size[::-1]) if found.box is None else CROPS[crop](found.box, box_scale, size)
         x0, y0, x1, y1 = box
-        shown = image_token(inferencer.model.lmm)
+        shown = image_text(inferencer.model.lmm)
         prompt = way.prompt.format(question=question, thought=found.text or 'a detail', detail=shown)
         detail = None if way.look is None else image[:, y0:y1, x0:x1]
         answer = answer_about(inferencer, image, detail, prompt, answer_tokens)

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
+from transformers import BatchFeature
 
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.layouts.kept import certify_once
 from flmm_plugin.models.layouts.layout import Layout, measure_layout
 from flmm_plugin.models.lmms.base import FrozenLMM
+from flmm_plugin.models.lmms.batching import go_together
 from flmm_plugin.models.lmms.context import check_context
 from flmm_plugin.models.lmms.processing import (
     QUESTION,
     Frame,
+    find_blocks,
     find_frame,
     load_config,
     load_processor,
@@ -117,7 +121,8 @@ class AutoLMM(FrozenLMM):
         asked, _, _ = tokenize(self.processor.tokenizer, self.render(prompt) + begin, ())
         answer = tokenize_answer(self.processor.tokenizer, segments)
         image = asked.new_tensor([self.image_token_id])
-        ids = torch.cat([asked[: frame.start], image, asked[frame.stop :], asked.new_tensor(frame.tail)])
+        head, tail = asked.new_tensor(frame.head), asked.new_tensor(frame.tail)
+        ids = torch.cat([head, asked[: frame.start], image, asked[frame.stop :], tail])
         none = torch.full_like(ids, -1)
         return torch.cat([ids, answer[0]]), torch.cat([none, answer[1]]), torch.cat([none, answer[2]])
 
@@ -131,21 +136,42 @@ class AutoLMM(FrozenLMM):
     def preprocess(self, image: Tensor) -> ImageInputs:
         """What the processor makes of a uint8 RGB image (3, H, W)."""
         made = process(self.processor, self._rendered, to_picture(image))
-        frame, ids = self._frame, made['input_ids'][0]
-        block = ids[frame.start : len(ids) - frame.after]
-        accepted = inspect.signature(self.model.forward).parameters
-        kept = {name: made[name] for name in made if name in accepted and name not in ('input_ids', 'attention_mask')}
-        per_token = {name: value for name, value in kept.items() if name.endswith('token_type_ids')}
-        layout = self.layout(size_of(image))
+        vision, per_token = self._arguments(made)
+        block, layout = self._frame.block(made['input_ids'][0]), self.layout(size_of(image))
         places = (block == self.image_token_id).nonzero().flatten()
         return ImageInputs(
-            vision={name: value for name, value in kept.items() if name not in per_token and name != 'labels'},
+            vision=vision,
             num_tokens=len(block),
             grids=layout.image_grids(places, self.num_grids),
             target_size=layout.target_size,
             token_ids=block,
-            per_token={name: value[0, frame.start : len(ids) - frame.after] for name, value in per_token.items()},
+            per_token={name: self._frame.block(value) for name, value in per_token.items()},
         )
+
+    def _arguments(self, made: BatchFeature) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """What the model takes of what a processor makes of a prompt: of its pictures, and for each token (N,)."""
+        accepted = inspect.signature(self.model.forward).parameters
+        kept = [name for name in made if name in accepted and name not in ('input_ids', 'attention_mask', 'labels')]
+        tokens = [name for name in kept if name.endswith('token_type_ids')]
+        return {name: made[name] for name in kept if name not in tokens}, {name: made[name][0] for name in tokens}
+
+    def join_images(
+        self, images: Sequence[Tensor], made: Sequence[ImageInputs]
+    ) -> tuple[Sequence[ImageInputs], dict[str, Tensor]]:
+        """By the processor itself, where what it makes of single images cannot be concatenated.
+
+        Raises:
+            UserError: it gives an image other tokens where it is not alone in its prompt.
+        """
+        if go_together([one.vision for one in made]):
+            return super().join_images(images, made)
+        content = [*[{'type': 'image'}] * len(images), {'type': 'text', 'text': QUESTION}]
+        rendered = self.processor.apply_chat_template([{'role': 'user', 'content': content}])
+        whole = process(self.processor, rendered, *map(to_picture, images))
+        blocks = find_blocks(
+            whole['input_ids'][0], [one.token_ids for one in made if one.token_ids is not None], self.image_token_id
+        )
+        return [replace(one, token_ids=own) for one, own in zip(made, blocks, strict=True)], self._arguments(whole)[0]
 
     def layout(self, size: tuple[int, int]) -> Layout:
         """Where the tokens of pictures of ``size`` (height, width) look."""

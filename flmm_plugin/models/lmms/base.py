@@ -17,6 +17,7 @@ from transformers import ProcessorMixin
 
 from flmm_plugin.models.caches.output_cache import OutputCache
 from flmm_plugin.models.capture.heads import choose_heads
+from flmm_plugin.models.lmms.batching import join_visions
 from flmm_plugin.models.lmms.reading import ReadingLMM
 from flmm_plugin.models.lmms.shapes import preprocess_shape
 from flmm_plugin.models.lmms.text import expand_image, tokenize
@@ -72,6 +73,16 @@ class FrozenLMM(ReadingLMM):
     def preprocess(self, image: Tensor) -> ImageInputs:
         """Preprocess a uint8 RGB image (3, H, W) as this family does."""
         raise NotImplementedError
+
+    def join_images(
+        self, images: Sequence[Tensor], made: Sequence[ImageInputs]
+    ) -> tuple[Sequence[ImageInputs], dict[str, Tensor]]:
+        """Several uint8 RGB images (3, H, W) in one prompt, from what was ``made`` of each by itself.
+
+        Returns:
+            What each of them is in that prompt, and the vision inputs of all of them.
+        """
+        return made, join_visions([one.vision for one in made])
 
     def render(self, prompt: str) -> str:
         """The user's question in the LMM's chat template, up to where the answer begins."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,7 @@ def split_batch(samples: Sequence[LMMInputs], width: int, device: torch.device) 
 
     Images that would have to be padded without the LMM's knowing are read one by one.
     """
-    if not go_together(samples):
+    if not go_together([sample.vision for sample in samples]):
         return [[sample] for sample in samples]
     if device.type != 'cpu':
         return [samples]
@@ -34,12 +34,12 @@ def split_batch(samples: Sequence[LMMInputs], width: int, device: torch.device) 
     return [samples[start : start + size] for start in range(0, len(samples), size)]
 
 
-def go_together(samples: Sequence[LMMInputs]) -> bool:
-    """Are images joined along their first axis alone, or padded where the LMM is told so?"""
-    first = samples[0].vision
+def go_together(visions: Sequence[Mapping[str, Tensor]]) -> bool:
+    """Are the vision inputs of images joined along their first axis alone, or padded where the LMM is told so?"""
+    first = visions[0]
     if any(name in first for name in ALONE):
         return False
-    same = all(sample.vision[name].shape[1:] == first[name].shape[1:] for sample in samples for name in first)
+    same = all(own[name].shape[1:] == first[name].shape[1:] for own in visions for name in first)
     return same or any(name in first for name in TELLING)
 
 
@@ -56,9 +56,12 @@ def pad_batch(samples: Sequence[LMMInputs], padding: int) -> dict[str, Tensor]:
     for name in samples[0].per_token:
         values = [sample.per_token[name][:length] for sample in samples]
         batch[name] = torch.stack([F.pad(value, (0, length - len(value))) for value in values])
-    for name in samples[0].vision:
-        batch[name] = concatenate_padded([sample.vision[name] for sample in samples])
-    return batch
+    return batch | join_visions([sample.vision for sample in samples])
+
+
+def join_visions(visions: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The vision inputs of images that go together, as those of all of them."""
+    return {name: concatenate_padded([own[name] for own in visions]) for name in visions[0]}
 
 
 def concatenate_padded(tensors: Sequence[Tensor]) -> Tensor:

@@ -5,7 +5,7 @@ Shape shorthand: M tokens of the text, the image being one of them; N tokens of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from logging import getLogger
 from typing import Any
@@ -83,14 +83,19 @@ def load_processor(name: str, options: Mapping[str, Any]) -> Any:
 class Frame:
     """What of a rendered prompt becomes the image: of the text's tokens those from ``start`` to ``stop``.
 
-    ``after``: how many tokens of the whole prompt follow the image; ``tail``: tokens that the processor itself adds to
-    the end of every prompt.
+    ``after``: how many tokens of the whole prompt follow the image; ``head``, ``tail``: tokens that the processor
+    itself adds to the beginning and to the end of every prompt.
     """
 
     start: int
     stop: int
     after: int
+    head: tuple[int, ...]
     tail: tuple[int, ...]
+
+    def block(self, whole: Tensor) -> Tensor:
+        """The image's part of what there is for each token (N,) of a whole prompt."""
+        return whole[len(self.head) + self.start : len(whole) - self.after]
 
 
 def find_frame(text: list[int], whole: list[int], image_token_id: int) -> Frame:
@@ -105,16 +110,36 @@ def find_frame(text: list[int], whole: list[int], image_token_id: int) -> Frame:
             f'the processor writes no image token (id {image_token_id}) into the prompt: the chat template leaves the '
             'image out, or the text attends to the image otherwise than by tokens'
         )
-    rest, tail = whole[shown[-1] + 1 :], 0
-    matched = common_prefix(text[:0:-1], rest[::-1])
-    while not matched and tail < min(4, len(rest)):
-        tail += 1
-        matched = common_prefix(text[:0:-1], rest[: len(rest) - tail][::-1])
+    tail, matched = added(text[:0:-1], whole[: shown[-1] : -1])
     if not matched:
         raise UserError('the processor changes the text around the image: its tokens are not those of the tokenizer')
+    head, same = added(text, whole[: shown[0]])
     # At least one token of the text gives way to the image: the one that stands for it.
-    start = min(common_prefix(text, whole[: shown[0]]), len(text) - matched - 1)
-    return Frame(start, len(text) - matched, matched + tail, tuple(whole[len(whole) - tail :]))
+    start = min(same, len(text) - matched - 1)
+    return Frame(start, len(text) - matched, matched + tail, tuple(whole[:head]), tuple(whole[len(whole) - tail :]))
+
+
+def added(text: list[int], whole: list[int]) -> tuple[int, int]:
+    """How many tokens, at most four, ``whole`` has before those of the text, and how many go on as the text does."""
+    return next(((n, same) for n in range(5) if (same := common_prefix(text, whole[n:]))), (0, 0))
+
+
+def find_blocks(whole: Tensor, alone: Sequence[Tensor], image_token_id: int) -> list[Tensor]:
+    """The tokens of each image in a prompt (N,) of several, given those that each of them has ``alone``.
+
+    Raises:
+        UserError: an image has others there.
+    """
+    shown, blocks = (whole == image_token_id).nonzero().flatten().tolist(), []
+    for index, block in enumerate(alone):
+        places = (block == image_token_id).nonzero().flatten().tolist()
+        start = shown[0] - places[0] if shown else 0
+        own = shown if index == len(alone) - 1 else shown[: len(places)]
+        if own != [start + place for place in places]:
+            raise UserError('the processor gives an image other tokens where it is not alone in its prompt')
+        blocks.append(whole[start : start + len(block)])
+        shown = shown[len(places) :]
+    return blocks
 
 
 def common_prefix(first: list[int], second: list[int]) -> int:
@@ -128,10 +153,10 @@ def to_picture(image: Tensor) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy()))
 
 
-def process(processor: Any, text: str, picture: Image.Image) -> BatchFeature:
-    """A rendered prompt and its picture as the model's inputs, a batch of one."""
+def process(processor: Any, text: str, *pictures: Image.Image) -> BatchFeature:
+    """A rendered prompt and its pictures as the model's inputs, a batch of one."""
     bos = processor.tokenizer.bos_token
     # As in transformers' own chat: some templates write the BOS token out, others leave it to the tokenizer.
     special = not (bos and text.startswith(bos))
-    made = processor(images=[picture], text=[text], return_tensors='pt', add_special_tokens=special)
+    made = processor(images=list(pictures), text=[text], return_tensors='pt', add_special_tokens=special)
     return BatchFeature({name: torch.as_tensor(value) for name, value in made.items() if not isinstance(value, list)})
