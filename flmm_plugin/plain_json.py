@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from flmm_plugin.errors import DataError
@@ -62,6 +64,13 @@ def parse_lines(lines: Iterable[bytes], source: str, **options: Any) -> Iterator
 def to_json(value: Any, **options: Any) -> str:
     """``json.dumps`` with null in place of numbers that are NaN or infinite."""
     return json.dumps(finite(value), allow_nan=False, **options)
+
+
+def write_json(path: Path, value: Any, **options: Any) -> None:
+    """:func:`to_json` into a file that is whole at any moment, whoever reads it or writes it as well."""
+    partial = path.with_name(f'{path.name}.{os.getpid()}.part')
+    partial.write_text(to_json(value, **options) + '\n')
+    partial.replace(path)
 
 
 def finite(value: Any) -> Any:

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from tqdm import tqdm
 
 from flmm_plugin.annotation.names import read_phrases
 from flmm_plugin.apis.grounding import Grounder
-from flmm_plugin.apis.head_choice import maps_of_picture, rank_by_pictures
+from flmm_plugin.apis.head_choice import EXAMPLES, rank_by_pictures
 from flmm_plugin.apis.phrases import default_extractor
 from flmm_plugin.apis.untrained import untrained_config
 from flmm_plugin.datasets.base import PROMPT
@@ -39,7 +38,7 @@ from flmm_plugin.models.capture.heads import write_heads
 from flmm_plugin.registry import DATASETS, MODELS, TASK_UTILS
 from flmm_plugin.visualization.heads import draw_heads
 
-SHOWN_HEADS, SHOWN_IMAGES = 6, 3
+SHOWN_HEADS = 6
 
 
 def parse_args() -> argparse.Namespace:
@@ -66,6 +65,10 @@ def parse_args() -> argparse.Namespace:
     args.criterion = args.criterion or ('masks' if args.images is None else 'contrast')
     if args.images is not None and args.criterion == 'masks':
         parser.error(f'pictures have no masks: --criterion {" or ".join(CRITERIA)}')
+    if args.images is None and (args.phrases_file or args.question):
+        parser.error('--phrases-file and --question are about --images')
+    if args.out.suffix == '.png' or args.out.is_dir():
+        parser.error(f'--out {args.out}: a JSON file is written, and a picture (.png) beside it')
     return args
 
 
@@ -100,35 +103,29 @@ def select(args: argparse.Namespace) -> None:
     )
 
 
-def rank_on_data(args: argparse.Namespace, config: Any, model: Any) -> tuple[dict[str, Any], Iterator[PhraseMaps]]:
+def rank_on_data(args: argparse.Namespace, config: Any, model: Any) -> tuple[dict[str, Any], Iterable[PhraseMaps]]:
     """Heads by the config's training data, and some of it with their maps."""
     dataset = DATASETS.build(config.train_dataloader.dataset)
     indices = spread(args.samples, len(dataset))
     if args.criterion == 'masks':
         heads, scores = rank_heads(model, dataset, args.samples)
     else:
-        samples = maps_of_phrases(model, dataset, progress(indices))
+        shown = tqdm(indices, unit='picture', disable=not sys.stderr.isatty())
+        samples = maps_of_phrases(model, dataset, shown)
         heads, scores = rank_without_masks((one.maps for one in samples), args.criterion, model.lmm.num_grids)
-    examples = maps_of_phrases(model, dataset, indices[:SHOWN_IMAGES])
+    examples = maps_of_phrases(model, dataset, indices[:EXAMPLES])
     return dict(samples=args.samples, heads=heads, scores=scores), examples
 
 
-def rank_on_pictures(args: argparse.Namespace, config: Any, model: Any) -> tuple[dict[str, Any], Iterator[PhraseMaps]]:
+def rank_on_pictures(args: argparse.Namespace, config: Any, model: Any) -> tuple[dict[str, Any], Iterable[PhraseMaps]]:
     """Heads by pictures, and some of them with their maps."""
     sources = find_pictures(args.images)
     sources = [sources[index] for index in spread(args.samples, len(sources))]
     phrases = {} if args.phrases_file is None else read_phrases(args.phrases_file, sources)
-    pictures = [(source, phrases.get(source.name)) for source in sources]
+    pictures = [(source.open, phrases.get(source.name)) for source in sources]
     grounder = Grounder(model, TASK_UTILS.build(default_extractor()))
     question = args.question or config.get('png_prompt', PROMPT)
-    opened = ((source.open(), text) for source, text in progress(pictures))
-    ranked = rank_by_pictures(grounder, opened, question, args.criterion)
-    again = (maps_of_picture(grounder, source.open(), text, question) for source, text in pictures)
-    return ranked, islice((one for one in again if one is not None), SHOWN_IMAGES)
-
-
-def progress(items: Sequence[Any]) -> Any:
-    return tqdm(items, unit='picture', disable=not sys.stderr.isatty())
+    return rank_by_pictures(grounder, pictures, question, args.criterion)
 
 
 def show(out: Path, lmm: Any, heads: Sequence[int], examples: Sequence[PhraseMaps]) -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 from flmm_plugin.annotation.lines import read_lines
 from flmm_plugin.datasets.records import Record
 from flmm_plugin.errors import UserError
-from flmm_plugin.plain_json import parse_json, to_json
+from flmm_plugin.plain_json import parse_json, to_json, write_json
 
 SETTINGS = 'settings.json'
 SHARD = 'shard-{:05d}.jsonl'
@@ -89,9 +89,7 @@ class Store:
         path = self.folder / SETTINGS
         kept = self.settings(self.folder)
         if not kept:
-            partial = path.with_suffix(f'.{self.rank}.partial')
-            partial.write_text(to_json(settings, indent=2) + '\n')
-            partial.replace(path)
+            write_json(path, settings, indent=2)
             return
         differing = sorted(name for name in {*kept, *settings} if kept.get(name) != settings.get(name))
         if differing:

@@ -5,17 +5,26 @@ Shape shorthand: P phrases of one image, C maps of each (heads of all layers, fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
+from PIL import Image
 from torch import Tensor
+from tqdm import tqdm
 
+from flmm_plugin.apis.annotated import Picture, read_picture
 from flmm_plugin.apis.conversation import Conversation
 from flmm_plugin.apis.grounding import Grounder
-from flmm_plugin.apis.images import ImageLike, read_image
+from flmm_plugin.apis.images import MAX_PIXELS, ImageLike
+from flmm_plugin.apis.together import check_phrases
 from flmm_plugin.datasets.sources import find_pictures
+from flmm_plugin.errors import UserError
+from flmm_plugin.evaluation.head_ranking import spread
 from flmm_plugin.evaluation.localization import PhraseMaps, rank_without_masks
 from flmm_plugin.models.capture.heads import known_heads, middle_heads, write_heads
 from flmm_plugin.models.layouts.kept import cache_folder
@@ -23,8 +32,13 @@ from flmm_plugin.models.mask_heads.batching import crop
 from flmm_plugin.structures import Segment
 
 NUM = 8
+#: Pictures of a folder that are read: the choice is made by some hundred.
+MOST = 200
+EXAMPLES = 3
 #: A caption, in which phrases are found, or the phrases themselves; None for the LMM's own caption.
 Text = str | Sequence[str] | None
+#: An image, or what gives it when it is called, and its text.
+Pair = tuple[ImageLike | Callable[[], Any], Text]
 
 
 def settle_heads(grounder: Grounder, pictures: Iterable[Any] | str | Path | None, question: str) -> str:
@@ -47,58 +61,81 @@ def settle_heads(grounder: Grounder, pictures: Iterable[Any] | str | Path | None
             f'all {len(lmm.heads)} heads of the middle layers, because none were chosen for {lmm.name}: give pictures '
             'to choose by, or a heads file of tools/select_heads.py'
         )
-    ranked = rank_by_pictures(grounder, read_pictures(pictures), question)
+    ranked, _ = rank_by_pictures(grounder, pair_up(pictures), question)
     lmm.keep_heads(ranked['heads'][:NUM])
     said = f'{NUM} heads chosen by {ranked["criterion"]} on {ranked["samples"]} pictures'
     if not fingerprint:
         return f'{said}; not kept, because quantised weights do not say which LMM they are'
     file = folder / f'{fingerprint}.json'
-    write_heads(file, dict(ranked, lmm=lmm.name, fingerprint=fingerprint, heads=ranked['heads'][:NUM]))
+    try:
+        write_heads(file, dict(ranked, lmm=lmm.name, fingerprint=fingerprint, heads=ranked['heads'][:NUM]))
+    except OSError as error:
+        return f'{said}; not kept in {file}: {error.strerror}'
     return f'{said}, kept in {file}'
 
 
-def read_pictures(pictures: Iterable[Any] | str | Path) -> Iterator[tuple[ImageLike, Text]]:
-    """Pairs of an image and its caption or phrases, None where the LMM is to caption it.
+def pair_up(pictures: Iterable[Any] | str | Path) -> Iterable[Pair]:
+    """Each picture with its caption or phrases, None where the LMM is to caption it.
 
     Args:
-        pictures: what :func:`find_pictures` finds, or images, or such pairs.
+        pictures: what :func:`find_pictures` finds, of which :data:`MOST` serve, or images, or such pairs.
     """
     if isinstance(pictures, (str, Path)):
-        pictures = (source.open() for source in find_pictures(str(pictures)))
-    for one in pictures:
-        image, text = one if isinstance(one, tuple) else (one, None)
-        yield image, text
+        found = find_pictures(str(pictures))
+        return [(found[index].open, None) for index in spread(MOST, len(found))]
+    if isinstance(pictures, (bytes, Image.Image)) or hasattr(pictures, '__array__'):
+        pictures = [pictures]
+    pairs = (one if isinstance(one, (tuple, list)) else (one, None) for one in pictures)
+    return ((image, text) for image, text in pairs)
 
 
 def rank_by_pictures(
-    grounder: Grounder, pictures: Iterable[tuple[ImageLike, Text]], question: str, criterion: str = 'contrast'
-) -> dict[str, Any]:
-    """``heads`` from the best to the worst, their ``scores``, the ``criterion`` and the number of ``samples``.
+    grounder: Grounder, pairs: Iterable[Pair], question: str, criterion: str = 'contrast'
+) -> tuple[dict[str, Any], list[PhraseMaps]]:
+    """``heads`` from the best to the worst, their ``scores``, the ``criterion`` and the number of ``samples``; and the
+    maps of the first pictures.
 
     Raises:
-        UserError: no picture has a phrase, or for ``'contrast'`` two.
+        UserError: no picture can be read, or none has a phrase, or for ``'contrast'`` two.
     """
-    used = 0
+    used, examples = 0, []
 
     def maps() -> Iterator[Tensor]:
         nonlocal used
-        for image, text in pictures:
-            found = maps_of_picture(grounder, image, text, question)
+        for pixels, text in read_pairs(tqdm(pairs, unit='picture', disable=not sys.stderr.isatty())):
+            found = maps_of_picture(grounder, pixels, text, question)
             if found is not None:
                 used += 1
+                examples.extend([found] if len(examples) < EXAMPLES else [])
                 yield found.maps
 
     heads, scores = rank_without_masks(maps(), criterion, grounder.model.lmm.num_grids)
-    return dict(criterion=criterion, samples=used, heads=heads, scores=[round(score, 4) for score in scores])
+    ranked = dict(criterion=criterion, samples=used, heads=heads, scores=[round(score, 4) for score in scores])
+    return ranked, examples
+
+
+def read_pairs(pairs: Iterable[Pair]) -> Iterator[tuple[Tensor, Text]]:
+    """The pixels (3, H, W) of each picture, and its text; a bad picture is left out, unless all of them are bad."""
+    good, wrong = False, ''
+    for image, text in pairs:
+        read = read_picture(Picture('', image, ''), MAX_PIXELS)
+        if isinstance(read, str):
+            wrong = wrong or read
+            print_log(f'left out: {read}', logger='current', level=logging.WARNING)
+            continue
+        good = True
+        yield read, text
+    if wrong and not good:
+        raise UserError(wrong)
 
 
 @torch.inference_mode()
-def maps_of_picture(grounder: Grounder, image: ImageLike, text: Text, question: str) -> PhraseMaps | None:
-    """What the LMM's heads make of the phrases of a caption, or of phrases; None without a phrase."""
-    lmm, pixels = grounder.model.lmm, read_image(image)
+def maps_of_picture(grounder: Grounder, pixels: Tensor, text: Text, question: str) -> PhraseMaps | None:
+    """What the heads make of a caption's phrases, or of phrases, about (3, H, W) pixels; None without a phrase."""
+    lmm = grounder.model.lmm
     with grounder.lock:
         if text is not None and not isinstance(text, str):
-            phrases = list(text)
+            phrases = check_phrases(text)
             segments = [part for index, one in enumerate(phrases) for part in (Segment(one, index), Segment('.'))]
             inputs = lmm.prepare(pixels, question, segments)
             (outputs,) = lmm([inputs])

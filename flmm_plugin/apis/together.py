@@ -5,7 +5,7 @@ What comes out is what each image gives by itself: the same tokens where they ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -93,7 +93,7 @@ def ground_together(
 
 def check_phrases(phrases: Sequence[str] | None) -> list[str]:
     """The expressions without space around them."""
-    texts = [phrases] if isinstance(phrases, str) else list(phrases or ())
+    texts = [phrases] if isinstance(phrases, str) else list(phrases) if isinstance(phrases, Iterable) else []
     if not texts or not all(isinstance(text, str) and says_something(text) for text in texts):
         raise UserError("mode 'phrases' needs phrases=[...], a list of expressions, none of them empty")
     return [text.strip() for text in texts]

@@ -65,7 +65,8 @@ def rank_without_masks(samples: Iterable[Tensor], criterion: str, num_grids: int
             judged.append(judge(maps))
             attended.append(maps.sum(dim=(2, 3)))
     if not judged:
-        raise UserError(f'no image to judge heads by: {criterion!r} needs at least one, with two phrases for contrast')
+        needed = 'two phrases' if criterion == 'contrast' else 'a phrase'
+        raise UserError(f'no image to judge heads by: {criterion!r} needs one at least whose caption has {needed}')
     scores = torch.cat(judged)
     if criterion == 'localization':
         sums = torch.cat(attended).mean(dim=0)

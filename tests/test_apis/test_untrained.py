@@ -12,6 +12,7 @@ from mmengine.logging import MMLogger
 from transformers import LlavaForConditionalGeneration
 
 from flmm_plugin.apis import FLMMInferencer
+from flmm_plugin.apis.head_choice import pair_up, rank_by_pictures
 from flmm_plugin.apis.untrained import adapter_of, refiner_of
 from flmm_plugin.assets import resolve
 from flmm_plugin.errors import UserError
@@ -71,6 +72,40 @@ def test_heads_are_chosen_on_pictures_once(
     assert FLMMInferencer(**options).model.lmm.heads == chosen.heads
 
 
+@pytest.mark.parametrize('kept', ['', '{"heads"', '[]', 'folder'])
+def test_a_damaged_cache_is_passed_over_and_mended(
+    other: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kept: str
+) -> None:
+    monkeypatch.setenv('FLMM_CACHE', str(tmp_path))
+    options = dict(lmm=other, sam='none', device='cpu')
+    file = tmp_path / f'heads/{FLMMInferencer(**options, heads=[0]).model.lmm.fingerprint()}.json'
+    file.parent.mkdir()
+    file.mkdir() if kept == 'folder' else file.write_text(kept)
+    with pytest.warns(UserWarning, match='passed over'):
+        assert FLMMInferencer(**options).model.lmm.heads == tuple(range(8, 24))
+    with pytest.warns(UserWarning, match='passed over'):
+        chosen = FLMMInferencer(**options, pictures=[(draw_scene(0), ['the sky', 'a star'])]).model.lmm.heads
+    assert kept == 'folder' or chosen == tuple(sorted(json.loads(file.read_text())['heads']))
+
+
+def test_bad_pictures_choose_no_heads(other: Path, tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
+    """One image alone is not taken for a list of its rows; what cannot be read is left out, unless nothing can."""
+    (tmp_path / 'bad.png').write_text('no picture')
+    options = dict(lmm=other, sam='none', device='cpu', caption_prompt='Describe the image.')
+    ask = FLMMInferencer(**options, heads=[0])
+    grounder, question = ask.grounder, ask.caption_prompt
+    ask.model.lmm.heads = None
+    for pictures in (draw_scene(0), [tmp_path / 'bad.png', [draw_scene(0), ['the sky', 'a star']]]):
+        ranked, examples = rank_by_pictures(grounder, pair_up(pictures), question)
+        assert ranked['samples'] == len(examples) == 1 and len(ranked['heads']) == 32
+    assert 'left out' in log.text
+    for text in ([], ['the sky', ''], 3):
+        with pytest.raises(UserError, match='list of expressions'):
+            rank_by_pictures(grounder, [(draw_scene(0), text)], question)
+    with pytest.raises(UserError, match=r'bad\.png is not an image'):
+        rank_by_pictures(grounder, pair_up(tmp_path), question)
+
+
 def test_captions_and_phrases_serve_as_well(other: Path) -> None:
     """The choice depends on the words: those of another picture give other scores."""
     ask = FLMMInferencer(
@@ -117,5 +152,5 @@ def test_wrong_use_is_one_clear_error(other: Path, tmp_path: Path) -> None:
         FLMMInferencer(None, 'some.pth', lmm=LMM, sam=SAM)
     with pytest.raises(HeadsError, match='was made for'):
         FLMMInferencer(lmm=other, sam=SAM, heads='flmm_plugin::heads/tiny_llava.json', device='cpu')
-    with pytest.raises(UserError, match='two phrases for contrast'):
+    with pytest.raises(UserError, match='whose caption has two phrases'):
         FLMMInferencer(lmm=other, sam=SAM, device='cpu', pictures=[(draw_scene(0), ['the sky'])])

@@ -68,6 +68,7 @@ def test_an_lmm_without_a_config_on_pictures_with_phrases(select: Callable, pict
         (('--lmm', 'flmm_plugin::tiny_llava'), 'give a config, or --lmm and --images'),
         ((CONFIG, '--images', 'x', '--criterion', 'masks'), 'pictures have no masks'),
         ((CONFIG, '--images', 'nowhere'), 'nowhere names no picture'),
+        ((CONFIG, '--phrases-file', 'x.json'), 'are about --images'),
     ],
 )
 def test_wrong_use(select: Callable, words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture) -> None:

@@ -5,6 +5,7 @@ A head's index counts over all layers: ``layer * heads_per_layer + head``.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from flmm_plugin.assets import SCHEME, resolve
 from flmm_plugin.errors import UserError
-from flmm_plugin.plain_json import parse_json, to_json
+from flmm_plugin.plain_json import parse_json, write_json
 
 
 class HeadsError(UserError, ValueError):
@@ -72,11 +73,14 @@ def read_heads(path: Path) -> dict[str, Any]:
 def write_heads(path: Path, content: Mapping[str, Any]) -> None:
     """Write ``heads``, the LMM's ``fingerprint`` and whatever else is worth knowing as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_json(content, indent=1) + '\n')
+    write_json(path, content, indent=1)
 
 
 def known_heads(fingerprint: str, folder: Path) -> Path | None:
-    """The heads file of an LMM: in ``folder``, under its fingerprint, or among those that ship; None without one."""
+    """The heads file of an LMM: in ``folder``, under its fingerprint, or among those that ship; None without one.
+
+    A damaged one is passed over with a warning.
+    """
     if not fingerprint:
         return None
     kept = folder / f'{fingerprint}.json'
@@ -85,8 +89,12 @@ def known_heads(fingerprint: str, folder: Path) -> Path | None:
 
 
 def made_for(file: Path) -> str | None:
-    """The fingerprint of the LMM that a heads file was made for."""
-    return read_heads(file).get('fingerprint') if file.exists() else None
+    """The fingerprint of the LMM that a heads file was made for; None where it is not there, or damaged."""
+    try:
+        return read_heads(file).get('fingerprint') if file.exists() else None
+    except (HeadsError, OSError) as error:
+        warnings.warn(f'{error}; it is passed over', stacklevel=2)
+        return None
 
 
 def middle_heads(num_layers: int, num_heads: int) -> range:

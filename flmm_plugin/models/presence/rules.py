@@ -6,7 +6,6 @@ Shape shorthand: N phrases, S signals.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from flmm_plugin.errors import UserError
 from flmm_plugin.models.presence.reliability import limit_for
 from flmm_plugin.models.presence.rule import PresenceRule
 from flmm_plugin.models.presence.signals import FREE, SIGNALS
-from flmm_plugin.plain_json import parse_json, to_json
+from flmm_plugin.plain_json import parse_json, write_json
 
 #: As ``min_presence`` is given: a probability, ``dict(precision=...)`` of what passes, or None to let all pass.
 Wanted = float | Mapping[str, float] | None
@@ -90,9 +89,7 @@ class PresenceRules:
         return float(value)
 
     def save(self, path: Path) -> None:
-        partial = path.with_name(f'{path.name}.{os.getpid()}.part')
-        partial.write_text(to_json(asdict(self), indent=1) + '\n')
-        partial.replace(path)
+        write_json(path, asdict(self), indent=1)
 
     @classmethod
     def beside(cls, checkpoint: str | Path) -> PresenceRules | None:
