@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
+from dataclasses import asdict
 from pathlib import Path
 
 from tqdm import tqdm
 
 from flmm_plugin.annotation.batch_size import Room, find_batch_size
 from flmm_plugin.annotation.export import EXPORTERS, export
-from flmm_plugin.annotation.names import read_phrases
+from flmm_plugin.annotation.names import check_same_phrases, read_phrases
 from flmm_plugin.annotation.run import Claims, Summary, run
 from flmm_plugin.annotation.settings import describe_run
 from flmm_plugin.annotation.store import Store
@@ -27,6 +29,7 @@ from flmm_plugin.datasets.sources import Source, find_pictures
 from flmm_plugin.engine.config import set_local_rank
 from flmm_plugin.engine.processes import Ranks
 from flmm_plugin.errors import readable_errors
+from flmm_plugin.plain_json import write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,6 +47,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     add_model_arguments(parser)
     args = parser.parse_args()
+    if args.phrases_file is not None and 'coco-panoptic' in args.export:
+        parser.error('--export coco-panoptic writes narratives, which are answers: with --phrases-file there are none')
     set_local_rank(args)
     return args
 
@@ -51,8 +56,8 @@ def parse_args() -> argparse.Namespace:
 def size(text: str) -> int | None:
     if text == 'auto':
         return None
-    if int(text) < 1:
-        raise ValueError('one picture at least')
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r}: expected a number of pictures, one at least, or auto')
     return int(text)
 
 
@@ -80,13 +85,16 @@ def main() -> None:
             # A run goes on with the size that it began with: other batches give other last digits.
             args.batch_size = ranks.share(lambda: Store.settings(args.out).get('batch_size') or fitting())
         store = Store(args.out, describe_run(ask, args, question, names), ranks.rank)
+        if names is not None:
+            check_same_phrases(store.records(), names)
         claims = Claims(args.out / 'claims')
         if ranks.rank == 0:
             claims.clear()
         ranks.wait()
 
         with tqdm(total=len(sources), unit='picture', disable=not sys.stderr.isatty() or ranks.rank > 0) as bar:
-            bar.update(len(store.done()))
+            before, begun = len(store.done()), time.monotonic()
+            bar.update(before)
             run(
                 ask,
                 sources,
@@ -95,14 +103,16 @@ def main() -> None:
                 batch_size=args.batch_size,
                 generation=generation,
                 claim=claims if ranks.count > 1 else lambda batch: True,
-                progress=bar.update,
+                progress=lambda count: bar.update(min(count * ranks.count, bar.total - bar.n)),  # all are as fast
             )
         ranks.wait()
         if ranks.rank > 0:
             return
         claims.clear()
         summary = Summary.of(store)
-        print(f'{summary}; {args.batch_size} at a time -> {args.out}')
+        write_json(args.out / 'summary.json', asdict(summary), indent=1, ensure_ascii=False)
+        took = f'{summary.pictures - before} of them in {time.monotonic() - begun:.0f} s now'
+        print(f'{summary}; {took}, {args.batch_size} at a time -> {args.out}')
         for kind in args.export:
             print(f'{kind}: {export(kind, store, sources, args.out / kind)}')
     if args.strict and summary.errors:

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from flmm_plugin.apis.annotated import Picture, read_picture, run
 from flmm_plugin.apis.inferencer import FLMMInferencer
-from flmm_plugin.errors import UserError
 from flmm_plugin.memory import available, forget_peak, give_reserve_back, resident
 
 SHARE = 0.8
@@ -68,7 +67,7 @@ def double(attempt: Callable[[int], bool], room: Room, most: int = MOST) -> int:
         room.begin()
         try:
             more = attempt(size)
-        except (torch.OutOfMemoryError, UserError):
+        except Exception:  # too much, or a picture that cannot be answered: the run itself will say so
             torch.cuda.empty_cache()
             return max(1, size // 2)
         if not more or 2 * (room.peak() - room.held) > room.size or 2 * size > most:

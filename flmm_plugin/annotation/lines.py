@@ -39,10 +39,11 @@ def check(record: Record) -> dict[str, Any]:
         for span in phrase.items('spans'):
             if len(Record(dict(span=span), phrase.where).wholes('span')) != 2:
                 raise phrase.wrong('spans', 'places where they begin and end')
-        if phrase.flag('grounded'):
-            mask = Record.of(phrase.value('mask'), f'{phrase.where}: mask')
+        things = phrase.records('instances', 'thing') if 'instances' in phrase else []
+        for one in [phrase, *things] if phrase.flag('grounded') else []:
+            mask = Record.of(one.value('mask'), f'{one.where}: mask')
             if mask.wholes('size') != size:
                 raise mask.wrong('size', f'that of the image, {size}')
-            if len(phrase.wholes('box')) != 4:
-                raise phrase.wrong('box', 'its four sides')
+            if len(one.wholes('box')) != 4:
+                raise one.wrong('box', 'its four sides')
     return dict(record.content)

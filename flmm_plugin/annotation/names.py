@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from flmm_plugin.datasets.sources import Source, text_lines
-from flmm_plugin.errors import DataError
+from flmm_plugin.errors import DataError, UserError
 from flmm_plugin.plain_json import parse_json
 from flmm_plugin.texts import says_something
 
@@ -42,3 +43,14 @@ def read_phrases(path: str, sources: Sequence[Source]) -> dict[str, tuple[str, .
             raise DataError(f'{path} has no list of names, none of them empty, for the picture {source.name}')
         found[source.name] = tuple(name.strip() for name in own)
     return found
+
+
+def check_same_phrases(records: Iterable[Mapping[str, Any]], names: Mapping[str, Sequence[str]]) -> None:
+    """Raise :class:`UserError` where a picture was annotated by other names than those for it now."""
+    for record in records:
+        picture, kept = record['file_name'], [phrase['text'] for phrase in record.get('phrases', ())]
+        if 'error' not in record and picture in names and kept != list(names[picture]):
+            raise UserError(
+                f'the results of another run are there (the names for {picture}: {kept} there, {list(names[picture])} '
+                'now): choose another folder'
+            )

@@ -78,18 +78,20 @@ def run(
 
 @dataclass
 class Summary:
-    """What is in a folder of lines."""
+    """What is in a folder of lines: counts, the errors by picture, and how many lines each file has."""
 
     pictures: int = 0
     phrases: int = 0
     grounded: int = 0
     errors: dict[str, str] = field(default_factory=dict)
+    shards: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, store: Store) -> Summary:
         found = cls()
-        for record in store.records():
+        for shard, record in store.located():
             found.pictures += 1
+            found.shards[shard] = found.shards.get(shard, 0) + 1
             if 'error' in record:
                 found.errors[record['file_name']] = record['error']
                 continue

@@ -19,7 +19,10 @@ def describe_run(
     question: str,
     names: Mapping[str, Sequence[str]] | None,
 ) -> dict[str, Any]:
-    """The model and what it is asked; long things by their hash. More pictures may come."""
+    """The model and what it is asked; long things by their hash.
+
+    More pictures may come, and names for them; of those that have their line, see :func:`check_same_phrases`.
+    """
     model: HubModel = ask.model
     trained = sha256()
     for name, value in sorted(model.state_dict().items()):
@@ -29,7 +32,7 @@ def describe_run(
         checkpoint=trained.hexdigest()[:16],
         lmm=model.trained_on(),
         question=None if names is not None else question,
-        phrases=None if names is None else digest(names),
+        phrases=None if names is None else 'given',
         batch_size=args.batch_size,
         max_new_tokens=args.max_new_tokens,
         min_score=args.min_score,
@@ -37,7 +40,8 @@ def describe_run(
         min_presence=args.min_presence,
         ask_presence=args.ask_presence,
         presence=None if ask.model.presence is None else digest(asdict(ask.model.presence)),
-        extractor=args.extractor,
+        extractor=type(ask.grounder.extractor).__name__,
+        instances=args.instances,
     )
 
 

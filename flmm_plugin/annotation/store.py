@@ -67,10 +67,15 @@ class Store:
                 'again once there is room'
             ) from error
 
+    def located(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What all ranks wrote, with the name of its file."""
+        for shard in sorted(self.folder.glob('shard-*.jsonl')):
+            for record in read_lines(shard):
+                yield shard.name, record
+
     def records(self) -> Iterator[dict[str, Any]]:
         """What all ranks wrote."""
-        for shard in sorted(self.folder.glob('shard-*.jsonl')):
-            yield from read_lines(shard)
+        return (record for _, record in self.located())
 
     def done(self) -> set[str]:
         """The names of the pictures that have their line."""

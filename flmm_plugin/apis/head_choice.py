@@ -98,7 +98,8 @@ def rank_by_pictures(
     Raises:
         UserError: no picture can be read, or none has a phrase, or for ``'contrast'`` two.
     """
-    used, examples = 0, []
+    used = 0
+    examples: list[PhraseMaps] = []
 
     def maps() -> Iterator[Tensor]:
         nonlocal used

@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from flmm_plugin.apis.annotated import Annotated, Picture, annotate, in_batches
+from flmm_plugin.apis.annotated import Annotated, annotate, in_batches, to_pictures
 from flmm_plugin.apis.cache_budget import MAX_CACHE_BYTES, CacheBudget
 from flmm_plugin.apis.conversation import Conversation
 from flmm_plugin.apis.grounding import MIN_ATTENTION, MIN_SCORE, Grounder
@@ -165,12 +165,14 @@ class FLMMInferencer:
         if not isinstance(image, (list, tuple)):
             return self._together([image], [question], [phrases], mode, generation)[0]
         questions, expressions = for_each(question, len(image), str), for_each(phrases, len(image), str, list)
-        parts = [slice(start, start + batch_size) for start in range(0, len(image), batch_size)]
-        batches = [self._together(image[p], questions[p], expressions[p], mode, generation) for p in parts]
-        return [result for batch in batches for result in batch]
+        results: list[GroundedAnswer] = []
+        for batch in in_batches(zip(image, questions, expressions, strict=True), batch_size):
+            images, asked, given = zip(*batch, strict=True)
+            results += self._together(images, asked, given, mode, generation)
+        return results
 
     def _together(
-        self, images: Sequence[Any], questions: list, phrases: list, mode: str, generation: dict[str, Any]
+        self, images: Sequence[Any], questions: Sequence, phrases: Sequence, mode: str, generation: dict[str, Any]
     ) -> list[GroundedAnswer]:
         pixels = [read_image(image, self.max_pixels) for image in images]
         if mode == 'phrases':
@@ -179,7 +181,7 @@ class FLMMInferencer:
 
     def annotate(
         self,
-        images: Iterable[ImageLike],
+        images: Iterable[ImageLike] | str | Path,
         question: str | None = None,
         *,
         phrases: Sequence[str] | None = None,
@@ -189,18 +191,13 @@ class FLMMInferencer:
         """Results of any number of images, in order, as they are made; a bad image gives one with an ``error``.
 
         Args:
-            images: paths are their own names, other images are called by their number.
+            images: paths are their own names, other images are called by their number; or what :func:`find_pictures`
+                finds.
             question: what is asked of each; what mode ``'caption'`` asks by default.
             phrases: expressions to be grounded in each image, in place of an answer.
             batch_size, generation: see :meth:`__call__`.
         """
-        given = None if phrases is None else tuple(phrases)
-        asked = question or self.caption_prompt
-        pictures = (
-            Picture(str(image) if isinstance(image, (str, Path)) else str(index), image, asked, given)
-            for index, image in enumerate(images)
-        )
-        batches = in_batches(pictures, batch_size)
+        batches = in_batches(to_pictures(images, question or self.caption_prompt, phrases), batch_size)
         for results in annotate(self.grounder, batches, max_pixels=self.max_pixels, generation=generation):
             yield from results
 

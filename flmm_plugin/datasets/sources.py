@@ -44,15 +44,21 @@ class Source:
 
     def open(self) -> Any:
         """What :func:`read_image` takes."""
-        if self.offset is None:
+        content = self.packed()
+        if content is None:
             return self.path
-        with self.path.open('rb') as file:
-            file.seek(self.offset)
-            content = file.read(self.size)
         try:
             return Image.open(io.BytesIO(content))
         except (OSError, SyntaxError, ValueError) as error:
             raise DataError(f'{self.name} is not an image, or damaged: {error}') from error
+
+    def packed(self) -> bytes | None:
+        """The file's content where it lies in a tar; None where it is a file of its own."""
+        if self.offset is None:
+            return None
+        with self.path.open('rb') as file:
+            file.seek(self.offset)
+            return file.read(self.size)
 
 
 def find_pictures(pictures: str, image_root: str | None = None) -> list[Source]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import json
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +18,15 @@ from pycocotools.coco import COCO
 from flmm_plugin.annotation.export import EXPORTERS, export
 from flmm_plugin.annotation.export.categories import Categories
 from flmm_plugin.annotation.export.files import PictureFiles
+from flmm_plugin.annotation.lines import check
 from flmm_plugin.annotation.run import run
 from flmm_plugin.annotation.store import Store
 from flmm_plugin.apis import FLMMInferencer
 from flmm_plugin.apis.annotated import Picture
 from flmm_plugin.datasets.check import check_data_set
+from flmm_plugin.datasets.records import Record
 from flmm_plugin.datasets.sources import Source, find_pictures
+from flmm_plugin.errors import DataError
 from flmm_plugin.registry import DATASETS
 from flmm_plugin.rle import decode_mask
 
@@ -94,6 +100,38 @@ def test_labelme(out: Path, store: Store) -> None:
     assert {shape['label'] for shape in content['shapes']} == {p['text'] for p in record['phrases'] if p['grounded']}
     assert (content['imageHeight'], content['imageWidth']) == (192, 192)
     assert all(len(shape['points']) > 2 for shape in content['shapes'])
+
+
+def test_labelme_finds_the_pictures(out: Path, store: Store, sources: list[Source], tmp_path: Path) -> None:
+    """As its LabelFile does: from the JSON's folder, or in the JSON."""
+    for source in sources:
+        file = out / 'labelme' / Path(source.name).with_suffix('.json')
+        assert (file.parent / json.loads(file.read_text())['imagePath']).samefile(source.path)
+    with tarfile.open(tmp_path / 'some.tar', 'w') as archive:
+        archive.add(sources[0].path, sources[0].name)
+    (packed,) = find_pictures(str(tmp_path / 'some.tar'))
+    lines = Store(tmp_path / 'lines', {})
+    with lines:
+        lines.write([{**next(store.records()), 'file_name': packed.name}])
+    export('labelme', lines, [packed], tmp_path / 'labelme')
+    content = json.loads((tmp_path / 'labelme/some.tar' / sources[0].name).with_suffix('.json').read_text())
+    assert base64.b64decode(content['imageData']) == sources[0].path.read_bytes()
+
+
+def test_coco_keeps_ids_and_has_every_thing(store: Store, sources: list[Source], tmp_path: Path) -> None:
+    record = next(store.records())
+    whole = next(phrase for phrase in record['phrases'] if phrase['grounded'])
+    whole['instances'] = [{name: whole[name] for name in ('mask', 'box', 'score')} for _ in range(3)]
+    lines = Store(tmp_path, {})
+    with lines:
+        lines.write([{**record, 'phrases': [whole]}])
+    numbered = [replace(one, extra=(('image_id', 70 - index),)) for index, one in enumerate(sources)]
+    export('coco', lines, numbered, tmp_path / 'coco')
+    content = json.loads((tmp_path / 'coco/instances.json').read_text())
+    assert [one['image_id'] for one in content['annotations']] == [70, 70, 70] and content['images'][0]['id'] == 70
+    whole['instances'][1]['box'] = [1]
+    with pytest.raises(DataError, match=r'thing number 2.*its four sides'):
+        check(Record.of({**record, 'phrases': [whole]}, 'line 1'))
 
 
 def test_pictures(out: Path) -> None:

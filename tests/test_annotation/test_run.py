@@ -16,6 +16,8 @@ import pytest
 from PIL import Image
 
 from flmm_plugin.apis import FLMMInferencer
+from flmm_plugin.apis.annotated import Unforeseen, attempt
+from flmm_plugin.errors import UserError
 from tests.test_annotation.conftest import ROOT, Done, command
 from tests.tiny_checkpoint import draw_scene
 
@@ -86,6 +88,8 @@ def test_other_questions_in_the_same_folder_are_refused(pictures: Path, tmp_path
     assert tool(one, '--out', 'out', '--question', 'What is at the top?').returncode == 0
     done = tool(one, '--out', 'out', '--question', 'What is at the bottom?')
     assert done.returncode == 1 and 'holds results of another run (question' in done.stderr
+    done = tool(one, '--out', 'out', '--question', 'What is at the top?', '--instances')
+    assert done.returncode == 1 and 'instances: False there, True now' in done.stderr
 
 
 def damaged(folder: Path) -> dict[str, str]:
@@ -139,6 +143,12 @@ def test_names_instead_of_answers(pictures: Path, tmp_path: Path, tool: Tool) ->
     records = [json.loads(line) for line in all_lines(tmp_path / 'out')]
     assert [[p['text'] for p in record['phrases']] for record in records] == [['the sky', 'a large star']] * 3
     assert not (tmp_path / 'out/coco/captions.json').exists()
+    summary = json.loads((tmp_path / 'out/summary.json').read_text())
+    assert summary['pictures'] == 3 and summary['shards'] == {'shard-00000.jsonl': 3} and not summary['errors']
+    assert tool(pictures / '0[0-3].png', '--out', 'out', '--phrases-file', 'names.txt').returncode == 0  # more pictures
+    (tmp_path / 'names.txt').write_text('the grass')
+    done = tool(pictures / '0[0-3].png', '--out', 'out', '--phrases-file', 'names.txt')
+    assert done.returncode == 1 and "['the grass'] now" in done.stderr
 
 
 def test_in_python(ask: FLMMInferencer, pictures: Path) -> None:
@@ -148,3 +158,36 @@ def test_in_python(ask: FLMMInferencer, pictures: Path) -> None:
     assert results[1].answer is None and 'no image file' in str(results[1].error)
     assert results[2].answer is not None and results[2].answer.answer == ask(files[2]).answer
     assert [result.name for result in ask.annotate([draw_scene(1), draw_scene(2)], phrases=['the sky'])] == ['0', '1']
+    (found,) = ask.annotate(str(pictures / '0[0-3].png'), phrases='the sky', batch_size=4).__next__().answer.phrases
+    assert found.text == 'the sky'
+    for wrong in (
+        lambda: ask([draw_scene(1)], batch_size=0),
+        lambda: list(ask.annotate([draw_scene(1)], batch_size=0)),
+    ):
+        with pytest.raises(UserError, match='one picture at least'):
+            wrong()
+
+
+def test_what_nobody_foresaw_is_a_line_unless_it_goes_on() -> None:
+    """Eight pictures of a batch, of which one breaks the model; and a model that is broken."""
+
+    def work(indices: list[int]) -> list[int]:
+        if 5 in indices:
+            raise RuntimeError('split_with_sizes')
+        return indices
+
+    found = {i: one for part in attempt(work, list(range(8)), Unforeseen()) for i, one in part.items()}
+    assert isinstance(found.pop(5), RuntimeError) and found == {i: i for i in range(8) if i != 5}
+    unforeseen, shown = Unforeseen(), []
+    with pytest.raises(RuntimeError, match='split'):
+        for _ in range(20):
+            shown += attempt(work, [5], unforeseen)
+    assert len(shown) == 7
+
+
+def test_a_lost_gpu_is_no_picture() -> None:
+    def work(indices: list[int]) -> list[int]:
+        raise RuntimeError('CUDA error: device-side assert triggered')
+
+    with pytest.raises(RuntimeError, match='CUDA'):
+        list(attempt(work, [0, 1], Unforeseen()))

@@ -1,4 +1,4 @@
-"""COCO's instances: a mask, box and category for each grounded phrase, and the answers as captions."""
+"""COCO's instances: a mask, box and category for each grounded phrase, or thing of it, and the answers as captions."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ def write_coco(records: Iterator[tuple[Source, dict[str, Any]]], folder: Path) -
     annotations: list[Record] = []
     captions: list[Record] = []
     categories = Categories()
-    for image_id, (source, record) in enumerate(records, 1):
+    for source, record in records:
+        image_id = record['image_id']
         images.append(dict(id=image_id, file_name=source.name, **record['image']))
         if record['answer']:
             captions.append(dict(id=len(captions) + 1, image_id=image_id, caption=record['answer']))
         for phrase in record['phrases']:
-            if phrase['grounded']:
-                x0, y0, x1, y1 = phrase['box']
-                optional = {name: phrase[name] for name in ('presence',) if name in phrase}
+            optional = {name: phrase[name] for name in ('presence',) if name in phrase}
+            for thing in things_of(phrase):
+                x0, y0, x1, y1 = thing['box']
                 annotations.append(
                     dict(
                         id=len(annotations) + 1,
                         image_id=image_id,
                         category_id=categories.of(phrase['text']),
-                        segmentation=phrase['mask'],
-                        area=int(decode_mask(phrase['mask']).sum()),
+                        segmentation=thing['mask'],
+                        area=int(decode_mask(thing['mask']).sum()),
                         bbox=[x0, y0, x1 - x0, y1 - y0],
                         iscrowd=0,
-                        score=phrase['score'],
+                        score=thing['score'],
                         caption=phrase['text'],
                         **optional,
                     )
@@ -46,3 +47,8 @@ def write_coco(records: Iterator[tuple[Source, dict[str, Any]]], folder: Path) -
     (folder / 'instances.json').write_text(to_json(instances))
     if captions:
         (folder / 'captions.json').write_text(to_json(dict(images=images, annotations=captions)))
+
+
+def things_of(phrase: Record) -> list[Record]:
+    """What a phrase's masks are of: its things where they were told apart, else itself; nothing where not grounded."""
+    return (phrase.get('instances') or [phrase]) if phrase['grounded'] else []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import cv2
@@ -30,13 +32,22 @@ def write_labelme(records: Iterator[tuple[Source, dict[str, Any]]], folder: Path
                     points = outline[:, 0].astype(float).tolist()
                     about = dict(label=phrase['text'], group_id=group, description='', flags={})
                     shapes.append(dict(shape_type='polygon', points=points, **about))
+        file = files.of(source.name)
         content = dict(
             version='5.4.1',
             flags={},
             shapes=shapes,
-            imagePath=str(source.path) if source.offset is None else source.name,
-            imageData=None,
+            **picture_of(source, file.parent),
             imageHeight=record['image']['height'],
             imageWidth=record['image']['width'],
         )
-        files.of(source.name).write_text(to_json(content, ensure_ascii=False))
+        file.write_text(to_json(content, ensure_ascii=False))
+
+
+def picture_of(source: Source, folder: Path) -> dict[str, str | None]:
+    """Where labelme finds the picture: by its way from the JSON's folder; what lies in a tar comes along."""
+    content = source.packed()
+    if content is not None:
+        return dict(imagePath=PurePath(source.name).name, imageData=base64.b64encode(content).decode())
+    path = Path(os.path.realpath(source.path.parent)) / source.path.name
+    return dict(imagePath=os.path.relpath(path, os.path.realpath(folder)), imageData=None)

@@ -26,7 +26,8 @@ def write_narratives(records: Iterator[tuple[Source, dict[str, Any]]], folder: P
     """
     (folder / 'panoptic').mkdir(exist_ok=True)
     images, segmentations, narratives, categories = [], [], [], Categories()
-    for image_id, (source, record) in enumerate(records, 1):
+    for source, record in records:
+        image_id = record['image_id']
         if not record['answer']:
             continue
         ids = lay_over(record)
