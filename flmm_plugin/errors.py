@@ -11,6 +11,7 @@ from difflib import get_close_matches
 
 from mmengine import registry
 from mmengine.registry import Registry
+from safetensors import SafetensorError
 
 
 class UserError(Exception):
@@ -35,6 +36,16 @@ def readable_errors() -> Iterator[None]:
             raise
         print(f'Error: {message}', file=sys.stderr)
         raise SystemExit(1) from None
+
+
+@contextmanager
+def loading(name: str) -> Iterator[None]:
+    """What transformers raises where files of a model are missing or damaged becomes an error that a user can mend."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f'{name} cannot be loaded ({reason}). Are all its files there, and whole?') from error
 
 
 @contextmanager

@@ -23,8 +23,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--half', action='store_true', help='write the weights in half precision')
     card = parser.add_argument_group('model card')
     card.add_argument('--metrics', help='metrics.json of tools/test.py')
-    card.add_argument('--training-data', default='', help="what it was trained on; by default CONFIG's data sets")
-    card.add_argument('--test-data', default='not stated', help='what the metrics were measured on')
+    card.add_argument(
+        '--training-data',
+        default='',
+        help='what it was trained on; by default what the checkpoint or CONFIG names',
+    )
+    card.add_argument('--test-data', default='', help='what the metrics were measured on')
     card.add_argument('--command', default='', help='the command that repeats the test; by default with CONFIG')
     card.add_argument('--license', help='as the Hub spells it, for example apache-2.0')
     return parser.parse_args()

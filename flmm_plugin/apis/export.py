@@ -18,9 +18,7 @@ from flmm_plugin.models.weights.checkpoints import find_tensors, read_tensors, t
 from flmm_plugin.models.weights.hub_config import SETTINGS, portable
 from flmm_plugin.models.weights.hub_folder import WEIGHTS, HubFolder, write_folder
 from flmm_plugin.models.weights.model_card import TrainedModel, write_card
-
-#: How what is in a folder is tested by the config that it was trained by.
-REPEAT = 'python tools/export.py {name} {name}.pth\npython tools/test.py {config} {name}.pth'
+from flmm_plugin.models.weights.provenance import from_meta, of_file, to_meta
 
 
 def export_folder(
@@ -35,8 +33,8 @@ def export_folder(
         config: the config file it was trained by.
         metrics: a ``metrics.json``; its numbers stand in the model card.
         half: write the weights in half precision.
-        about: fields of :class:`TrainedModel`; the ``command`` is by default the one that tests it by its config, the
-            ``training_data`` what the config names, which options of the run may have moved.
+        about: fields of :class:`TrainedModel`; the ``training_data`` are by default what the checkpoint names, or the
+            config, which options of the run may have moved.
 
     Returns:
         What was written, in a sentence.
@@ -52,14 +50,11 @@ def export_folder(
     if half:
         tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
     model = portable(settings.model.to_dict())
-    trained_on = dict(name=model['lmm'].get('pretrained', ''), fingerprint=meta.get('lmm_fingerprint', ''))
-    if meta.get('lmm_revision'):
-        trained_on['revision'] = meta['lmm_revision']
+    by_file = of_file(settings)
+    lmm = dict(name=model['lmm'].get('pretrained', ''), fingerprint='')
+    trained_on = {**lmm, **by_file, **from_meta(meta), 'config': by_file['config']}
     figures = {} if metrics is None else read_metrics(Path(metrics))
     name = Path(folder).name
-    about['command'] = about.get('command') or REPEAT.format(name=name, config=config)
-    named = name_data(settings.get('train_dataloader'))
-    about['training_data'] = about.get('training_data') or (f'{named}, as {config} names it' if named else 'not stated')
     card = write_card(model, trained_on, TrainedModel(name=name, metrics=figures, **about))
     others = {name: settings[name] for name in SETTINGS if name in settings}
     write_folder(folder, tensors, model, trained_on, card, PresenceRules.beside(checkpoint), **others)
@@ -71,28 +66,9 @@ def export_weights(folder: str, path: str) -> str:
     if not Path(path).suffix:
         raise UserError(f'{path} is no file name: for a folder of it, name the config of {folder} by --config')
     source = HubFolder.fetch(folder)
-    tensors, trained_on = read_tensors(source.weights), source.content['trained_on']
-    known = {f'lmm_{what}': trained_on[what] for what in ('fingerprint', 'revision') if what in trained_on}
-    write_tensors(tensors, path, meta=known)
+    tensors = read_tensors(source.weights)
+    write_tensors(tensors, path, meta=to_meta(source.trained_on))
     return describe(Path(path), tensors)
-
-
-def name_data(loader: Any) -> str:
-    """The data sets of a data loader's config, each once, by type, root and file."""
-    found: dict[str, None] = {}
-
-    def walk(part: Any) -> None:
-        if isinstance(part, (list, tuple)):
-            for each in part:
-                walk(each)
-        elif isinstance(part, Mapping):
-            walk(part.get('datasets', part.get('dataset')))
-            if file := part.get('split_file', part.get('ann_file')):
-                split = f', {part["split"]}' if isinstance(part.get('split'), str) else ''
-                found.setdefault(f'{part.get("type")} ({Path(part.get("data_root", "")) / file}{split})')
-
-    walk(loader)
-    return ', '.join(found)
 
 
 def read_metrics(path: Path) -> dict[str, float]:

@@ -13,6 +13,7 @@ from mmengine.runner import load_checkpoint
 
 from flmm_plugin.engine.config import existing_checkpoint
 from flmm_plugin.errors import UserError
+from flmm_plugin.models.weights.provenance import from_meta, of_file, training
 from flmm_plugin.models.weights.trained_state import check_lmm
 from flmm_plugin.models.weights.untrained import needs_checkpoint
 from flmm_plugin.registry import MODELS
@@ -31,7 +32,9 @@ def load_model(config: Config, checkpoint: str | Path | None, device: str, **lmm
     options = lmm_options(device, config=config.model['lmm'], **lmm)
     model = MODELS.build({**config.model, 'lmm': {**config.model['lmm'], **options}})
     if path is not None:
-        check_lmm(model, load_checkpoint(model, path, map_location='cpu', logger='silent'))
+        loaded = load_checkpoint(model, path, map_location='cpu', logger='silent')
+        check_lmm(model, loaded)
+        model.provenance = of_file(config) | training(from_meta(loaded.get('meta', {})))
     return model.to(device).eval()
 
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from torch import nn
 
 from flmm_plugin.engine import FrozenCheckHook, MetricsJsonHook, SeedHook
@@ -27,7 +28,7 @@ class PartlyFrozen(nn.Module):
 
 
 def runner(tmp_path: Path) -> SimpleNamespace:
-    return SimpleNamespace(model=PartlyFrozen(), work_dir=str(tmp_path), logger=logging.getLogger('test'))
+    return SimpleNamespace(model=PartlyFrozen(), work_dir=str(tmp_path), logger=logging.getLogger('test'), cfg=Config())
 
 
 def test_frozen_check_notices_one_changed_weight(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_checkpoint_becomes_a_folder_and_a_file_again(tool, folder: Path) -> N
 
 def test_the_way_there_and_back_changes_no_byte(tool, folder: Path) -> None:
     checkpoint = torch.load(folder / 'flmm.pth', weights_only=True)
-    checkpoint['meta'] = {**checkpoint.get('meta', {}), 'lmm_revision': '0a1b'}
+    checkpoint['meta'] = {**checkpoint.get('meta', {}), 'lmm_revision': '0a1b', 'training_data': '9 scenes'}
     torch.save(checkpoint, folder / 'flmm.pth')
     export(tool)
     assert tool('export.py', 'hub', 'back.pth')[0] == 0
@@ -91,6 +91,7 @@ def test_the_way_there_and_back_changes_no_byte(tool, folder: Path) -> None:
     first, again = (weights_of(folder / name / 'model.safetensors') for name in ('hub', 'again'))
     assert first == again
     assert json.loads((folder / 'again/config.json').read_text())['trained_on']['revision'] == '0a1b'
+    assert '| trained on | 9 scenes |' in (folder / 'again/README.md').read_text()
     back = torch.load(folder / 'back.pth', weights_only=True)['state_dict']
     assert set(back) == set(checkpoint['state_dict'])
     assert all(torch.equal(value, back[name]) for name, value in checkpoint['state_dict'].items())

@@ -1,4 +1,4 @@
-"""Proof that training left the frozen weights alone, and that a checkpoint meets the LMM it was trained on."""
+"""Proof that training left the frozen weights alone, and that a checkpoint says and meets what it was trained on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from flmm_plugin.engine.hooks.unwrapping import unwrapped_model
+from flmm_plugin.models.weights.provenance import from_meta, of_config, of_file, to_meta, training
 from flmm_plugin.models.weights.trained_state import check_lmm
 from flmm_plugin.registry import HOOKS
 
@@ -18,8 +19,8 @@ class FrozenCheckHook(Hook):
     """Hash the frozen weights before and after training; a difference is an error.
 
     The model says what is frozen by its method ``frozen_hash() -> str``. Both hashes are in the log. Checkpoints are
-    given the LMM's fingerprint and, where the Hub gave it, revision, and one that was trained on another LMM is refused
-    when it is loaded.
+    given the LMM's fingerprint and, where the Hub gave it, revision, the config's name and the training data; one that
+    was trained on another LMM is refused when it is loaded.
     """
 
     priority = 'VERY_LOW'
@@ -29,7 +30,9 @@ class FrozenCheckHook(Hook):
 
     @master_only
     def before_train(self, runner: Runner) -> None:
-        self.before = unwrapped_model(runner).frozen_hash()
+        model = unwrapped_model(runner)
+        model.provenance = of_config(runner.cfg)
+        self.before = model.frozen_hash()
         runner.logger.info(f'frozen weights before training: {self.before}')
 
     @master_only
@@ -40,10 +43,9 @@ class FrozenCheckHook(Hook):
             raise RuntimeError(f'training changed weights that must stay frozen (hash {self.before}, now {after})')
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        model = unwrapped_model(runner)
-        checkpoint['meta']['lmm_fingerprint'] = model.lmm_fingerprint()
-        if model.lmm.revision is not None:
-            checkpoint['meta']['lmm_revision'] = model.lmm.revision
+        checkpoint['meta'].update(to_meta(unwrapped_model(runner).trained_on()))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        check_lmm(unwrapped_model(runner), checkpoint)
+        model = unwrapped_model(runner)
+        check_lmm(model, checkpoint)
+        model.provenance = of_file(runner.cfg) | training(from_meta(checkpoint.get('meta', {})))

@@ -10,13 +10,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig, ProcessorMixin
+from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig, ProcessorMixin
 
 from flmm_plugin.assets import resolve
+from flmm_plugin.errors import loading
 from flmm_plugin.models.capture.attention import ATTENTION_NAME
 from flmm_plugin.models.capture.hidden_states import find_decoder
 from flmm_plugin.models.capture.layers import attention_layers
 from flmm_plugin.models.lmms.compat import dtype_argument
+from flmm_plugin.models.lmms.processing import load_config
 from flmm_plugin.models.weights.frozen import fingerprint, freeze, weights_hash
 from flmm_plugin.quiet import without_messages
 
@@ -42,23 +44,19 @@ class PretrainedLMM(nn.Module):
         path = resolve(pretrained)
         self.name = pretrained
         self.dealt_out = device_map is not None
-        with without_messages(
-            getLogger('transformers.models.auto.image_processing_auto'), 'Using a slow image processor'
-        ):
-            self.processor = (
-                AutoProcessor.from_pretrained(path, trust_remote_code=False) if processor is None else processor
-            )
         # A config of its own: some classes pass attn_implementation on before they have their text_config.
-        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        self.model = AutoModelForImageTextToText.from_pretrained(
-            path,
-            config=config,
-            attn_implementation=attention_by_part(config),
-            trust_remote_code=False,
-            **dtype_argument(dtype),
-            **({} if quantization is None else {'quantization_config': BitsAndBytesConfig(**quantization)}),
-            **({} if device_map is None else {'device_map': device_map}),
-        )
+        config = load_config(pretrained)
+        with loading(f'the LMM {pretrained}'):
+            self.processor = own_processor(path) if processor is None else processor
+            self.model = AutoModelForImageTextToText.from_pretrained(
+                path,
+                config=config,
+                attn_implementation=attention_by_part(config),
+                trust_remote_code=False,
+                **dtype_argument(dtype),
+                **({} if quantization is None else {'quantization_config': BitsAndBytesConfig(**quantization)}),
+                **({} if device_map is None else {'device_map': device_map}),
+            )
         freeze(self)
 
     def _apply(self, fn: Any, recurse: bool = True) -> PretrainedLMM:
@@ -143,3 +141,9 @@ def attention_by_part(config: Any) -> str | dict[str, str]:
     text = config.get_text_config()
     parts = [name for name in config.sub_configs if getattr(config, name, None) is text]
     return {parts[0]: ATTENTION_NAME} if parts else ATTENTION_NAME
+
+
+def own_processor(path: str) -> ProcessorMixin:
+    """The processor that a model comes with."""
+    with without_messages(getLogger('transformers.models.auto.image_processing_auto'), 'Using a slow image processor'):
+        return AutoProcessor.from_pretrained(path, trust_remote_code=False)

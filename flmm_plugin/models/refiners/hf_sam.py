@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor, PretrainedConfig
 
 from flmm_plugin.assets import resolve
-from flmm_plugin.errors import UserError
+from flmm_plugin.errors import UserError, loading
 from flmm_plugin.models.caches.feature_cache import FeatureCache, Features
 from flmm_plugin.models.refiners.base import PROMPTS, PromptedRefiner
 from flmm_plugin.models.refiners.hf_families import SAM, SAM2, SAMHQ, Family
@@ -66,12 +66,14 @@ class HFSAMRefiner(PromptedRefiner):
     ) -> None:
         path = resolve(pretrained)
         name, family = choose_kind(path, pretrained)
-        model = getattr(transformers, name).from_pretrained(path, attn_implementation='sdpa')
+        with loading(f'refiner.pretrained: {pretrained}'):
+            model = getattr(transformers, name).from_pretrained(path, attn_implementation='sdpa')
+            processor = AutoImageProcessor.from_pretrained(path, trust_remote_code=False)
         handled = family(model)
         cache = FeatureCache(cache_size, feature_folder, exact_features)
         super().__init__(model, handled.encoder, prompts, cache, multimask_output, levels)
         self.family = handled
-        self.processor = AutoImageProcessor.from_pretrained(path, trust_remote_code=False)
+        self.processor = processor
         encoder = model.prompt_encoder
         self.side = encoder.input_image_size
         self.mask_size = tuple(4 * length for length in encoder.image_embedding_size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from huggingface_hub import ModelCard, ModelHubMixin
@@ -16,6 +17,7 @@ from flmm_plugin.models.weights.checkpoints import read_tensors
 from flmm_plugin.models.weights.hub_config import HubFolderError
 from flmm_plugin.models.weights.hub_folder import HubFolder, write_folder
 from flmm_plugin.models.weights.model_card import TrainedModel, write_card
+from flmm_plugin.models.weights.provenance import training
 from flmm_plugin.models.weights.trained_state import check_fingerprint
 from flmm_plugin.registry import MODELS
 
@@ -28,9 +30,11 @@ class HubModel(ModelHubMixin, BaseModel):
     huggingface_hub keeps the arguments of the constructor, and uploads what :meth:`save_pretrained` writes.
 
     ``presence``: the rules by which it tells whether things are there; ``ask_presence``: whether it asks the LMM, too.
+    ``provenance``: by which config and on which data it was trained, where that is known, see :func:`of_config`.
     """
 
     lmm: Any
+    provenance: Mapping[str, str] = MappingProxyType({})
     presence: PresenceRules | None = None
     ask_presence = False
 
@@ -109,7 +113,8 @@ class HubModel(ModelHubMixin, BaseModel):
         if not isinstance(model, cls):
             raise HubFolderError(f'{folder.path} holds a {type(model).__name__}, not a {cls.__name__}')
         model.load_state_dict(read_tensors(folder.weights))
-        check_fingerprint(model, folder.content['trained_on'].get('fingerprint', ''))
+        check_fingerprint(model, folder.trained_on.get('fingerprint', ''))
+        model.provenance = training(folder.trained_on)
         model.presence = PresenceRules.beside(folder.weights)
         return model.eval()
 
@@ -126,9 +131,10 @@ class HubModel(ModelHubMixin, BaseModel):
         return {'type': type(self).__name__, **arguments}
 
     def trained_on(self) -> dict[str, str]:
-        """Name, fingerprint and, where the Hub gave it, revision of the LMM."""
+        """Name, fingerprint and, where the Hub gave it, revision of the LMM; ``provenance``."""
         known = dict(name=self.lmm.name, fingerprint=self.lmm.fingerprint())
-        return known if self.lmm.revision is None else {**known, 'revision': self.lmm.revision}
+        revision = {} if self.lmm.revision is None else {'revision': self.lmm.revision}
+        return {**known, **revision, **self.provenance}
 
     def generate_model_card(self, *args: Any, **about: Any) -> ModelCard:
         """The model card; ``about``: fields of :class:`TrainedModel`."""

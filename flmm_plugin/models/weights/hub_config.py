@@ -56,7 +56,7 @@ def read_config(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding='utf-8'))
     except (ValueError, RecursionError) as error:
         raise HubFolderError(f'{path} is not JSON ({error}): copy or download it again') from error
-    known = isinstance(content, dict) and isinstance(content.get('format'), int)
+    known = isinstance(content, dict) and type(content.get('format')) is int  # true is an int, too
     model = content.get('model') if known else None
     if not isinstance(model, dict) or not all(isinstance(model.get(part), dict) for part in ('lmm', 'mask_head')):
         raise HubFolderError(f'{path} is no config of a model of flmm_plugin: it has no `format` or no `model`')
@@ -65,7 +65,8 @@ def read_config(path: Path) -> dict[str, Any]:
             f'{path} is of format {content["format"]}, written by flmm_plugin {content.get("flmm_plugin_version")}; '
             f'this release ({flmm_plugin.__version__}) reads up to {FORMAT}: upgrade flmm_plugin'
         )
-    if not isinstance(content.get('trained_on'), dict):
+    trained_on = content.get('trained_on')
+    if not isinstance(trained_on, dict) or not all(isinstance(value, str) for value in trained_on.values()):
         raise HubFolderError(f'{path} does not say which LMM it was trained on (`trained_on`): download it again')
     check_safe(model, str(path))
     check_arguments(model, path)
@@ -73,17 +74,24 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def check_arguments(model: Mapping[str, Any], path: Path) -> None:
-    """Raise :class:`HubFolderError` if the model does not take what its config names."""
+    """Raise :class:`HubFolderError` if the model, or a part of it, does not take what its config names."""
     kind = model.get('type')
     if kind not in MODELS.module_dict:
         raise HubFolderError(f'{path} is no config of a model of flmm_plugin: its type is {kind!r}')
-    try:
-        signature(MODELS.module_dict[kind].__init__).bind(None, **{k: v for k, v in model.items() if k != 'type'})
-    except TypeError as error:
-        raise HubFolderError(
-            f'{path}: {kind} of this release ({flmm_plugin.__version__}) does not take what it says ({error}): is it '
-            'written by another release, or by hand?'
-        ) from error
+    for part in _dicts(dict(model)):
+        kind = part.get('type')
+        if kind not in MODELS.module_dict:  # a loss of mmdet's
+            continue
+        given = {name: value for name, value in part.items() if name != 'type'}
+        takes = signature(MODELS.module_dict[kind].__init__)
+        try:
+            # Parts are given more by the model.
+            (takes.bind if part == model else takes.bind_partial)(None, **given)
+        except TypeError as error:
+            raise HubFolderError(
+                f'{path}: {kind} of this release ({flmm_plugin.__version__}) does not take what is said of it '
+                f'({error}): was it written by another release or by hand, or is it misspelt in what changes it?'
+            ) from error
 
 
 def check_safe(model: Mapping[str, Any], source: str) -> None:

@@ -21,7 +21,15 @@ import flmm_plugin
 from flmm_plugin.assets import resolve
 from flmm_plugin.models.presence.rules import PresenceRules, presence_path
 from flmm_plugin.models.weights.checkpoints import write_tensors
-from flmm_plugin.models.weights.hub_config import FORMAT, SETTINGS, HubFolderError, portable, read_config
+from flmm_plugin.models.weights.hub_config import (
+    FORMAT,
+    SETTINGS,
+    HubFolderError,
+    check_arguments,
+    portable,
+    read_config,
+)
+from flmm_plugin.models.weights.provenance import to_meta
 from flmm_plugin.plain_json import to_json
 
 CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
@@ -53,15 +61,17 @@ class HubFolder:
 
     @classmethod
     def _read(cls, path: Path) -> HubFolder:
-        pickles = sorted(file.name for file in path.iterdir() if file.suffix in PICKLES)
+        lacks = [file for file in (CONFIG, WEIGHTS) if not (path / file).is_file()]
+        # In folders below as well, but not if it is another kind of folder, which may be large.
+        files = path.iterdir() if lacks else path.rglob('*')
+        pickles = sorted(str(file.relative_to(path)) for file in files if file.suffix.lower() in PICKLES)
         if pickles:
             raise HubFolderError(
                 f'{path} holds {", ".join(pickles)}: pickled files can run code when they are loaded, and none belongs '
                 f'there. Take them out, or turn a checkpoint into a folder by tools/export.py'
             )
-        for file in (CONFIG, WEIGHTS):
-            if not (path / file).is_file():
-                raise HubFolderError(f'{path} has no {file}: it is no folder of save_pretrained or tools/export.py')
+        if lacks:
+            raise HubFolderError(f'{path} has no {lacks[0]}: it is no folder of save_pretrained or tools/export.py')
         content = read_config(path / CONFIG)
         try:
             with safe_open(path / WEIGHTS, framework='pt') as file:
@@ -75,6 +85,11 @@ class HubFolder:
         return self.path / WEIGHTS
 
     @property
+    def trained_on(self) -> dict[str, str]:
+        """What it was trained on: see :func:`write_folder`."""
+        return self.content['trained_on']
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What the inferencer takes from the config besides the model; whatever else stands there has no effect."""
         return {name: self.content[name] for name in SETTINGS if name in self.content}
@@ -84,7 +99,9 @@ class HubFolder:
         changed = {
             part: {**(self.content['model'].get(part) or {}), **change} for part, change in parts.items() if change
         }
-        return {**self.content['model'], **changed}
+        model = {**self.content['model'], **changed}
+        check_arguments(model, self.path / CONFIG)
+        return model
 
 
 def write_folder(
@@ -101,7 +118,8 @@ def write_folder(
     Args:
         tensors: what is trained, by name.
         model: the model's config; what only concerns this machine is left out.
-        trained_on: of the LMM: ``name``, ``fingerprint``, ``revision``, as far as they are known.
+        trained_on: of the LMM ``name``, ``fingerprint`` and ``revision``; ``config`` and ``data`` of the training, as
+            far as they are known.
         card: the text of the model card.
         presence: the model's presence rules.
         settings: what else the inferencer takes from a config, for example ``png_prompt``.
@@ -115,7 +133,7 @@ def write_folder(
         trained_on=dict(trained_on),
         **settings,
     )
-    write_tensors(tensors, path / WEIGHTS, meta=dict(lmm_fingerprint=trained_on.get('fingerprint', '')))
+    write_tensors(tensors, path / WEIGHTS, meta=to_meta(trained_on))
     (path / CONFIG).write_text(to_json(content, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')
     (path / CARD).write_text(card, encoding='utf-8')
     (path / PRESENCE).unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub import HfApi
+from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from safetensors.torch import load_file, save_file
@@ -102,6 +104,30 @@ def test_the_revision_that_the_hub_gave_is_kept(lmm_dir: Path) -> None:
     assert checkpoint['meta'] == dict(lmm_fingerprint=model.lmm_fingerprint(), lmm_revision='0a1b')
 
 
+def test_the_card_says_how_it_was_trained_or_how_to_state_it(lmm_dir: Path, tmp_path: Path) -> None:
+    """A run tells the model, which tells its checkpoints and folders."""
+    model = build(lmm_dir)
+    model.save_pretrained(tmp_path / 'unknown')
+    card = (tmp_path / 'unknown/README.md').read_text()
+    for field in ('training_data', 'metrics', 'command'):
+        assert f'model_card_kwargs=dict({field}=...)' in card and f'--{field.replace("_", "-")}`' in card
+    data = dict(type='PNGDataset', data_root='/data', ann_file='png.json')
+    run = SimpleNamespace(model=model, cfg=Config(dict(train_dataloader=dict(dataset=data)), 'text', 'c/leaf.py'))
+    run.logger = logging.getLogger('test')
+    FrozenCheckHook().before_train(run)
+    checkpoint: dict[str, Any] = dict(meta={})
+    FrozenCheckHook().before_save_checkpoint(run, checkpoint)
+    assert checkpoint['meta']['trained_by'] == 'c/leaf.py'
+    again = build(lmm_dir)
+    FrozenCheckHook().after_load_checkpoint(SimpleNamespace(model=again, cfg=Config({}, 'text', 'test.py')), checkpoint)
+    again.save_pretrained(tmp_path / 'known')
+    FLMM.from_pretrained(tmp_path / 'known').save_pretrained(tmp_path / 'copy', repo_id='me/copy')
+    for name, source in (('known', 'known'), ('copy', 'me/copy')):
+        card = (tmp_path / name / 'README.md').read_text()
+        assert '| trained on | PNGDataset (/data/png.json) |' in card
+        assert f'tools/export.py {source} {name}.pth\npython tools/test.py c/leaf.py {name}.pth' in card
+
+
 def test_folders_and_heads_files_of_this_machine_are_not_in_the_config(lmm_dir: Path, tmp_path: Path) -> None:
     heads = tmp_path / 'heads.json'
     heads.write_text(json.dumps(dict(heads=[3, 1])))
@@ -120,8 +146,13 @@ def test_parts_can_be_elsewhere_on_another_machine(lmm_dir: Path, saved: Path, t
     expected = outputs(build(lmm_dir))
     moved = lmm_dir.rename(tmp_path / 'other_lmm')
     sam = (tmp_path / 'sam.safetensors').rename(tmp_path / 'other.safetensors')
-    with pytest.raises((UserError, OSError, ValueError)):
+    with pytest.raises(UserError, match=f'{lmm_dir}.*Is the name right'):
         FLMM.from_pretrained(saved)
+    (moved / 'model.safetensors').rename(tmp_path / 'weights')
+    for ask in (FLMM.from_pretrained, FLMMInferencer.from_pretrained):
+        with pytest.raises(UserError, match=f'{moved} cannot be loaded'):
+            ask(saved, lmm=dict(pretrained=str(moved)))
+    (tmp_path / 'weights').rename(moved / 'model.safetensors')
     model = FLMM.from_pretrained(saved, lmm=dict(pretrained=str(moved)), refiner=dict(checkpoint=str(sam)))
     assert torch.equal(outputs(model)[0]['refined_logits'], expected[0]['refined_logits'])
 
@@ -132,8 +163,9 @@ def test_another_lmm_of_the_same_shapes_is_refused(saved: Path, tmp_path: Path) 
         FLMM.from_pretrained(saved, lmm=dict(pretrained=str(other)))
 
 
-@pytest.mark.parametrize('name', ['pytorch_model.bin', 'extra.pkl', 'model.pth'])
+@pytest.mark.parametrize('name', ['pytorch_model.bin', 'extra.PKL', 'kept/before/model.pth'])
 def test_a_pickle_is_refused(saved: Path, name: str) -> None:
+    (saved / name).parent.mkdir(parents=True, exist_ok=True)
     (saved / name).write_bytes(b'\x80\x02.')
     with pytest.raises(HubFolderError, match=f'{name}.*run code'):
         HubFolder.fetch(saved)
@@ -217,14 +249,22 @@ def test_the_scope_of_another_package_does_not_matter(saved: Path) -> None:
         assert isinstance(FLMM.from_pretrained(saved), FLMM)
 
 
-def test_a_folder_that_does_not_say_its_lmm_is_refused(saved: Path) -> None:
-    change(saved, trained_on=None)
+@pytest.mark.parametrize('trained_on', [None, dict(name=['tiny'])])
+def test_a_folder_that_does_not_say_its_lmm_is_refused(saved: Path, trained_on: Any) -> None:
+    change(saved, trained_on=trained_on)
     with pytest.raises(HubFolderError, match='trained_on'):
         FLMM.from_pretrained(saved)
 
 
 @pytest.mark.parametrize(
-    'named', [dict(surprise=1), dict(type='SAMRefiner'), dict(type='mmdet.DiceLoss'), dict(type=None)]
+    'named',
+    [
+        dict(surprise=1),
+        dict(type='SAMRefiner'),
+        dict(type='mmdet.DiceLoss'),
+        dict(type=None),
+        dict(mask_head=dict(type='UNetMaskHead', surprise=1)),
+    ],
 )
 def test_arguments_that_the_model_does_not_take_are_refused(saved: Path, named: dict[str, Any]) -> None:
     model = json.loads((saved / 'config.json').read_text())['model']
@@ -233,7 +273,15 @@ def test_arguments_that_the_model_does_not_take_are_refused(saved: Path, named: 
         HubFolder.fetch(saved)
 
 
+def test_misspelt_changes_are_refused(saved: Path) -> None:
+    with pytest.raises(HubFolderError, match=r'LlavaLMM .*dtpe.*misspelt'):
+        FLMM.from_pretrained(saved, lmm=dict(dtpe='float32'))
+
+
 def test_configs_that_are_none_are_refused(saved: Path) -> None:
+    change(saved, format=True)
+    with pytest.raises(HubFolderError, match='no config of a model of flmm_plugin'):
+        HubFolder.fetch(saved)
     (saved / 'config.json').write_text('{"model_type": "llama"}')
     with pytest.raises(HubFolderError, match='no config of a model of flmm_plugin'):
         HubFolder.fetch(saved)
