@@ -12,7 +12,19 @@ from pathlib import Path
 import transformers
 
 from flmm_plugin.models.lmms.compat import TRANSFORMERS
-from tests.auto_families import convolved, further, more_tiles, newest, others, packed, refused, rotary, squares, tiles
+from tests.auto_families import (
+    convolved,
+    further,
+    latest,
+    more_tiles,
+    newest,
+    others,
+    packed,
+    refused,
+    rotary,
+    squares,
+    tiles,
+)
 
 Maker = Callable[[Path], Path]
 
@@ -69,6 +81,16 @@ FURTHER = MORE_FAMILIES | known(
     ('glm_ocr', newest.save_glm_ocr, 'GlmOcrConfig'),
     ('exaone4_5', newest.save_exaone4_5, 'Exaone4_5_Config'),
     ('minicpmv4_6', packed.save_minicpmv4_6, 'MiniCPMV4_6Config'),
+    ('hunyuan_vl', latest.save_hunyuan_vl, 'HunYuanVLConfig'),
+    ('granite_docling', latest.save_granite_docling, 'GraniteDoclingConfig'),
+    ('lfm3_vl', latest.save_lfm3_vl, 'Lfm3VlConfig'),
+    ('qwen2_5_omni', latest.save_qwen2_5_omni, 'FastVlmConfig'),  # earlier releases do not list it
+    ('qwen3_omni', latest.save_qwen3_omni, 'FastVlmConfig'),
+    ('minimax_m3_vl', latest.save_minimax_m3_vl, 'MiniMaxM3VLConfig'),
+    ('mistral4', latest.save_mistral4, 'Mistral4Config'),
+    ('gemma4_unified', latest.save_gemma4_unified, 'Gemma4UnifiedConfig'),
+    ('nemotron_h_omni', latest.save_nemotron_h_omni, 'NemotronH_Omni_Reasoning_V3_Config'),
+    ('qianfan_ocr', latest.save_qianfan_ocr, 'QianfanOCRConfig'),
     ('llava_next_video', others.save_llava_next_video, 'LlavaNextVideoVideoProcessor'),
 )
 # Those that cannot be grounded.

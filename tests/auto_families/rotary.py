@@ -109,11 +109,16 @@ def glm4v(folder: Path, model: type, **text: Any) -> Path:
 
 def save_mistral3(folder: Path) -> Path:
     """Cells of 16 pixels, of the picture's aspect; rows end with break tokens."""
+    return mistral3(folder, tf.MistralConfig, **TEXT)
+
+
+def mistral3(folder: Path, text_config: type, **text: Any) -> Path:
+    """Mistral 3 on any language model."""
     words_ = tokenizer(folder, row_end='[IMG_BREAK]', image_end='[IMG_END]', image='[IMG]')
     images = tf.PixtralImageProcessorFast(size={'longest_edge': 224}, patch_size={'height': 16, 'width': 16})
     config = tf.Mistral3Config(
         vision_config=tf.PixtralVisionConfig(**SIZES, image_size=224, patch_size=8),
-        text_config=tf.MistralConfig(**TEXT, vocab_size=len(words_)),
+        text_config=text_config(**text, vocab_size=len(words_)),
         image_token_index=words_.convert_tokens_to_ids('[IMG]'),
         spatial_merge_size=2,
     )

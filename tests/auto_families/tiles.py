@@ -16,8 +16,8 @@ def save_internvl(folder: Path) -> Path:
     return internvl(folder, tf.Qwen2Config, **TEXT)
 
 
-def internvl(folder: Path, text_config: type, **text: Any) -> Path:
-    """InternVL on any language model."""
+def internvl(folder: Path, text_config: type, name: str = 'InternVL', **text: Any) -> Path:
+    """InternVL, or what is built as it, on any language model."""
     words_ = tokenizer(
         folder,
         start_image_token='<img>',
@@ -28,17 +28,18 @@ def internvl(folder: Path, text_config: type, **text: Any) -> Path:
     images = tf.GotOcr2ImageProcessorFast(
         size={'height': 56, 'width': 56}, crop_to_patches=True, min_patches=1, max_patches=6
     )
-    config = tf.InternVLConfig(
+    config = getattr(tf, f'{name}Config')(
         vision_config=dict(SIZES, image_size=[56, 56], patch_size=[14, 14]),
         text_config=text_config(**text, vocab_size=len(words_)),
         image_token_id=words_.convert_tokens_to_ids('<IMG_CONTEXT>'),
         image_seq_length=4,
         downsample_ratio=0.5,
     )
-    processor = tf.InternVLProcessor(
-        images, words_, tf.InternVLVideoProcessor(), image_seq_length=4, chat_template=template('<IMG_CONTEXT>')
+    videos, mark = ([tf.InternVLVideoProcessor()], '<IMG_CONTEXT>') if name == 'InternVL' else ([], '<image>')
+    processor = getattr(tf, f'{name}Processor')(
+        images, words_, *videos, image_seq_length=4, chat_template=template(mark)
     )
-    return save(folder, processor, tf.InternVLForConditionalGeneration, config)
+    return save(folder, processor, getattr(tf, f'{name}ForConditionalGeneration'), config)
 
 
 def save_llava_onevision(folder: Path) -> Path:

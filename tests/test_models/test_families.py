@@ -28,7 +28,15 @@ TEXTS = [
 ]
 # Models of these types, or on these texts, have heads x head width unlike the width of the model.
 WIDER = ('qwen3_vl', 'qwen3_vl_moe', 'qwen3_5', 'qwen3', 'gemma3', 'gemma4', 'cohere2', 'paligemma', 'llama4')
-WIDER += ('gemma3n_text', 'qwen3_5_moe', 'minicpmv4_6')
+WIDER += (
+    'gemma3n_text',
+    'qwen3_5_moe',
+    'minicpmv4_6',
+    'lfm3',
+    'qwen3_omni_moe_text',
+    'minimax_m3_vl',
+    'gemma4_unified',
+)
 
 
 @pytest.fixture(
@@ -110,7 +118,7 @@ def test_branches_equal_singles(lmm: AutoLMM) -> None:
 @torch.no_grad()
 def test_grounding_after_generate_and_in_a_second_turn_equals_a_full_pass(lmm: AutoLMM) -> None:
     """Also where other pictures are read in between, whose positions the model then keeps as its state."""
-    specials = [token for word, token in lmm.processor.tokenizer.get_vocab().items() if word[0] in '<[']
+    specials = [token for word, token in lmm.processor.tokenizer.get_vocab().items() if word[0] in '<[]']
     specials += beyond_words(lmm)
     greedy = dict(do_sample=False, max_new_tokens=5, suppress_tokens=specials)
     prompt = lmm.prepare(random_image(*SIZES[0]), 'describe this image')
@@ -136,7 +144,8 @@ def test_tokens_look_at_their_cells(lmm: AutoLMM) -> None:
 
 def test_heads_are_as_wide_as_promised(lmm: AutoLMM) -> None:
     """The last layer's rows are put back at the width that the layer has."""
-    attention = lmm.decoder.layers[lmm.attention_layers[-1]].self_attn
+    layer = lmm.decoder.layers[lmm.attention_layers[-1]]
+    attention = getattr(layer, 'self_attn', None) or layer.mixer
     if getattr(attention, 'q_proj', None) is None:
         pytest.skip('its queries are made otherwise')
     assert (attention.q_proj.out_features != lmm.hidden_size) == bool(

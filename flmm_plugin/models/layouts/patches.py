@@ -23,6 +23,8 @@ def patch_tiles(shown: Shown, count: int) -> list[Tile]:
         shown = without_padding(shown, shown.rows)
     valid = ~shown.x.isnan()
     share, rest = divmod(int(valid.sum()), count)
+    if shown.rows is not None and (rest or math.isqrt(share) ** 2 != share):
+        return ended_tiles(shown, shown.rows, count)
     if rest or not share:
         raise LayoutError(f'{count} image tokens do not share {int(valid.sum())} patches evenly: {NO_PLACE}')
     side = math.sqrt(shown.values / 3)
@@ -36,6 +38,23 @@ def patch_tiles(shown: Shown, count: int) -> list[Tile]:
         tiles.append(Tile(tokens, box, size))
         first += tokens.numel()
     return tiles
+
+
+def ended_tiles(shown: Shown, rows: int, count: int) -> list[Tile]:
+    """The one tile of patches in ``rows`` of which squares make a token, where a token more ends each row of tokens.
+
+    Those count as the image's, and so may one before the first row and one after the last.
+    """
+    cols = shown.x.shape[1] // rows
+    for side in (side for side in range(1, min(rows, cols) + 1) if rows % side == 0 == cols % side):
+        high, wide = rows // side, cols // side
+        around = count - high * (wide + 1)
+        if around in (0, 2):
+            cells, box = regular_grid(merge_patches(torch.stack([shown.x[0], shown.y[0]], dim=1), side * side), 0)
+            pixels = side * math.sqrt(shown.values / 3)
+            tokens = cells + cells // wide + around // 2
+            return [Tile(tokens, box, (round(high * pixels), round(wide * pixels)))]
+    raise LayoutError(f'{count} image tokens do not share {rows} x {cols} patches evenly: {NO_PLACE}')
 
 
 def without_padding(shown: Shown, rows: int) -> Shown:

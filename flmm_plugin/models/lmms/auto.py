@@ -30,7 +30,7 @@ from flmm_plugin.models.lmms.processing import (
     to_picture,
 )
 from flmm_plugin.models.lmms.text import tokenize
-from flmm_plugin.models.lmms.trial import try_out
+from flmm_plugin.models.lmms.trial import reads_together, try_out
 from flmm_plugin.registry import MODELS
 from flmm_plugin.structures import ImageInputs, LMMInputs, Segment, size_of
 
@@ -86,14 +86,15 @@ class AutoLMM(FrozenLMM):
             ) from error
 
     def sight(self) -> None:
-        """Learn who sees whom.
+        """Learn who sees whom, and whether a batch is read as its samples are alone.
 
         Raises:
             UserError: the attention cannot be captured.
         """
-        picture = torch.full((3, *TRIAL_SIZES[0]), 128, dtype=torch.uint8)
-        seen = try_out(self, self.prepare(picture, QUESTION))
+        sample = self.prepare(torch.full((3, *TRIAL_SIZES[0]), 128, dtype=torch.uint8), QUESTION)
+        seen = try_out(self, sample)
         self.causal, self.prompt_sees_itself = not seen.image, seen.prompt
+        self.takes_batches = go_together([sample.vision] * 2) and reads_together(self, sample)
 
     @cached_property
     def image_token_id(self) -> int:

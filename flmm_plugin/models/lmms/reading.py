@@ -33,6 +33,8 @@ class ReadingLMM(PretrainedLMM):
 
     #: An adapter of an LMM whose image tokens see one another says False; only before transformers 4.53 it must.
     causal = True
+    #: Are samples of a batch read as they are alone? Else each is read by itself.
+    takes_batches = True
 
     @property
     def keeps_tokens(self) -> bool:
@@ -45,7 +47,8 @@ class ReadingLMM(PretrainedLMM):
             return [self._read_parts(sample, all_tokens) for sample in samples]
         read: list[LMMOutputs] = []
         options = dict(last_logits_only(self.model), use_cache=needs_cache(self.text_config))
-        for part in split_batch(samples, self.hidden_size, self.device):
+        parts = split_batch(samples, self.hidden_size, self.device)
+        for part in parts if self.takes_batches else [[sample] for sample in samples]:
             with self._record(part, all_tokens=all_tokens, unmasked=self._needs_no_mask(part)) as outputs:
                 self.model(**self.collate(part), **options)
             read += outputs

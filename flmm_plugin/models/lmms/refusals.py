@@ -29,7 +29,9 @@ def why_not(config: Any) -> str | None:
         return 'an encoder reads the image and the text; no word attends to tokens of the image alone'
     if getattr(text, 'cross_attention_layers', None):
         return 'its text sees the image by cross-attention, which is not captured'
-    if any(getattr(config, name, None) for name in RESAMPLERS):
+    encoder = getattr(getattr(config, 'vision_config', None), 'encoder_config', None)
+    # DeepSeek-OCR 2 has a language model among its encoders, whose queries they are.
+    if hasattr(encoder, 'vocab_size') or any(getattr(config, name, None) for name in RESAMPLERS):
         return 'the image is given as queries of a resampler, each of which looks at all of it: no token has a place'
     if getattr(text, 'attn_logit_softcapping', None):
         return 'its text caps the logits of attention (attn_logit_softcapping), which fast kernels leave out'

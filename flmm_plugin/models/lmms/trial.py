@@ -1,4 +1,4 @@
-"""The first layers of an LMM tried out when it is loaded: can its attention be captured, and who sees whom?"""
+"""An LMM tried out when it is loaded: can its attention be captured, who sees whom, and does it read batches?"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Sight:
 
 
 class _Reported(Exception):
-    """The first layer that attends has done so: the rest of the pass is not needed."""
+    """What is asked is known: the rest of the pass is not needed."""
 
 
 @torch.no_grad()
@@ -57,3 +57,29 @@ def try_out(lmm: Any, sample: LMMInputs) -> Sight:
         handle.remove()
     attends = capture.maps(0)[:, : lmm.num_heads].sum(1) > 0
     return Sight(image=bool(attends[0, 0]), prompt=bool(attends[1, 1]))
+
+
+@torch.no_grad()
+def reads_together(lmm: Any, sample: LMMInputs) -> bool:
+    """Is the decoder given the same for each of two like samples of a batch?
+
+    Not where an LMM counts images or patches on from sample to sample.
+    """
+    given: dict[str, Any] = {}
+
+    def stop(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        given.update(kwargs)
+        raise _Reported
+
+    handle = lmm.decoder.register_forward_pre_hook(stop, with_kwargs=True)
+    try:
+        lmm.model(**lmm.collate([sample, sample]), use_cache=False)
+    except _Reported:
+        pass
+    finally:
+        handle.remove()
+    embedded, positions = given.get('inputs_embeds'), given.get('position_ids')
+    alike = embedded is None or bool((embedded[0] - embedded[1]).norm() <= 0.01 * embedded[0].norm())
+    # (B, N) or (axes, B, N)
+    placed = positions is None or torch.equal(positions.select(-2, 0), positions.select(-2, -1))
+    return alike and placed

@@ -26,7 +26,9 @@ REASONS = dict(
 TYPES = {
     **dict.fromkeys(('florence2', 'pix2struct', 'pp_formulanet', 't5gemma2', 'udop'), 'an encoder reads the image'),
     **dict.fromkeys(('aria', 'blip-2', 'granite4_vision', 'idefics', 'idefics2'), 'queries of a resampler'),
-    **dict.fromkeys(('instructblip', 'instructblipvideo', 'kosmos-2', 'kosmos-2.5'), 'queries of a resampler'),
+    **dict.fromkeys(
+        ('instructblip', 'instructblipvideo', 'kosmos-2', 'kosmos-2.5', 'deepseek_ocr2'), 'queries of a resampler'
+    ),
     **dict.fromkeys(('blip', 'git', 'hy_v4_vl', 'inkling2', 'inkling2_loop'), 'SDPA'),
     **dict.fromkeys(('dots3_note', 'glm5_next', 'mistral_large4', 'qwen4_exp'), 'indexed_attention'),
     'unlimited_ocr': 'reference_sliding_attention',
