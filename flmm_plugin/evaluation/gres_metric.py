@@ -20,7 +20,9 @@ class GRESMetric(GroundingMetric):
 
     - gIoU: mean over expressions of the IoU. An expression without target counts 1 if the prediction says
       "not there" and 0 otherwise; one with a target counts 0 if the prediction says "not there".
-    - cIoU: sum of intersections / sum of unions. Pixels predicted for an expression without target are union.
+    - cIoU: sum of intersections / sum of unions. Pixels predicted for an expression without target are union. A denied
+      mask is no mask; ReLA's code, whose masks know nothing of the head that denies, leaves such pixels in the union of
+      expressions with a target.
     - N-acc: share of the expressions without target of which the prediction says "not there".
     - T-acc: share of the expressions with a target of which it does not. Either is left out if there is none.
 

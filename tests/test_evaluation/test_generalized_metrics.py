@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
+from flmm_plugin.datasets import GRefCOCODataset
 from flmm_plugin.errors import UserError
 from flmm_plugin.evaluation import (
     GCGMetric,
@@ -20,6 +23,7 @@ from flmm_plugin.evaluation import (
     ReasonSegMetric,
     RESMetric,
 )
+from tests.data_files import PIPELINE
 from tests.test_evaluation.test_metrics import blobs, evaluate, predictions
 
 GENERALIZED = 'generalized/independent/all_sentences'
@@ -99,6 +103,43 @@ def test_gres_by_presence() -> None:
     expected = spelled_out_gres(samples, 50)
     name = f'gres_presence/set_val/{GENERALIZED}'
     assert metrics == {f'{name}/{figure}': pytest.approx(value) for figure, value in expected.items()}
+
+
+def test_gres_of_official_files_by_hand(grefcoco_root: Path) -> None:
+    """Two images: two targets at once, one target twice, and twice none."""
+    path = grefcoco_root / 'grefcoco/grefs(unc).json'
+    refs = json.loads(path.read_text())
+    refs.append({**refs[1], 'ref_id': 99, 'image_id': 2, 'file_name': refs[3]['file_name'], 'sent_ids': [99]})
+    path.write_text(json.dumps(refs))
+    files = dict(ann_file='grefcoco/instances.json', split_file='grefcoco/grefs(unc).json')
+    folders = dict(data_root=str(grefcoco_root), data_prefix=dict(img_path='train2014'))
+    dataset = GRefCOCODataset(**files, **folders, pipeline=PIPELINE, test_mode=True, name='grefcoco')
+    one, two = (dataset[index]['data_samples'] for index in range(2))
+    both, none, parts = one.gt_instances.masks
+    square = both & ~parts
+    assert int(square.sum()) == 400 and not none.any() and len(two.gt_instances.masks) == 2
+    upper = square.clone()
+    upper[15:] = False  # half of it
+    patch = torch.zeros_like(square)
+    patch[:10, :10] = True  # 100 pixels
+    for sample, masks, presence in (
+        (one, [square, patch, parts], [0.9, 0.2, 0.3]),
+        (two, [upper, patch], [0.8, 0.7]),
+    ):
+        sample.pred_instances = InstanceData(masks=torch.stack(masks), presence=torch.tensor(presence))
+    whole, part = int(both.sum()), int(parts.sum())
+    # Of what is not there one is denied and one is not; of what is there "parts", found as it is, is denied.
+    expected = {
+        'gIoU': (400 / whole + 1 + 0 + 0.5 + 0) / 5,
+        'cIoU': (400 + 0 + 200) / (whole + 0 + part + 400 + 100),
+        'N-acc': 1 / 2,
+        'T-acc': 2 / 3,
+    }
+    found = evaluate(GRESMetric(min_presence=0.5), [one, two])
+    name = f'gres_presence/grefcoco_train/{GENERALIZED}'
+    assert found == {f'{name}/{figure}': pytest.approx(value) for figure, value in expected.items()}
+    plain, name = evaluate(GRESMetric(), [one, two]), f'gres/grefcoco_train/{GENERALIZED}'
+    assert (plain[f'{name}/N-acc'], plain[f'{name}/T-acc']) == (0, 1)
 
 
 def test_gres_threshold_is_50_pixels() -> None:
