@@ -16,6 +16,7 @@ custom_hooks = [
             pipeline=[dict(type='LoadImageRGB'), dict(type='PackQuestion')],
             test_mode=True,
         ),
+        narratives=_base_.narratives,
         num=600,
     ),
 ]

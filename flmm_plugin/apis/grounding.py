@@ -20,6 +20,7 @@ from flmm_plugin.models.flmm import FLMM
 from flmm_plugin.models.groundings import Grounding, image_attention, to_instances
 from flmm_plugin.models.numbers import check_lmm_numbers, check_mask_numbers
 from flmm_plugin.models.presence.estimates import asked_margins, estimate
+from flmm_plugin.models.presence.rules import Wanted
 from flmm_plugin.structures import size_of
 
 MIN_SCORE = 0.25
@@ -58,7 +59,7 @@ class Grounder:
     min_attention: float = MIN_ATTENTION
     lock: Any = field(default_factory=threading.RLock)
     caches: CacheBudget = field(default_factory=CacheBudget)
-    min_presence: float | None = None
+    min_presence: Wanted = None
     instances: bool = False
 
     def ground_batch(self, seen: Sequence[Seen]) -> list[tuple[GroundedPhrase, ...]]:
@@ -98,15 +99,16 @@ class Grounder:
         region = inputs.finest_grid.region
         maps = outputs.attention_maps.mean(dim=1).cpu()
         maps = maps if region is None else region.crop(maps)
-        presence: list[float] | None = None
+        presence, least = None, None
         if self.model.presence is not None:
             presence = estimate(self.model, inputs, outputs, grounding, asked).tolist()
+            least = self.model.presence.suited(inputs).limit(self.min_presence, self.model.ask_presence)
         results = []
         for index, phrase in enumerate(seen.phrases):
             mask, score = found.masks[index].numpy(), float(found.scores[index])
             grounded = score >= self.min_score and shares[index] >= self.min_attention and bool(mask.any())
-            if self.min_presence is not None and presence is not None:
-                grounded = grounded and presence[index] >= self.min_presence
+            if presence is not None and least is not None:
+                grounded = grounded and presence[index] >= least
             x0, y0, x1, y1 = boxes[index]
             results.append(
                 GroundedPhrase(

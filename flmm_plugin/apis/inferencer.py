@@ -98,14 +98,14 @@ class FLMMInferencer:
             load_in_8bit=load_in_8bit,
         )
         trained = checkpoint if is_trained(settings.model) else None
-        least = use_presence(self.model, trained, min_presence, ask_presence)
+        use_presence(self.model, trained, min_presence, ask_presence)
         if not isinstance(extractor, PhraseExtractor):
             built: PhraseExtractor = TASK_UTILS.build(dict(extractor or default_extractor()))
         else:
             built = extractor
         caches = CacheBudget(max_cache_bytes or settings.get('max_cache_bytes', MAX_CACHE_BYTES))
         self.grounder = Grounder(
-            self.model, built, min_score, min_attention, caches=caches, min_presence=least, instances=instances
+            self.model, built, min_score, min_attention, caches=caches, min_presence=min_presence, instances=instances
         )
         self.caption_prompt = caption_prompt or settings.get('png_prompt', PROMPT)
         self.max_pixels = max_pixels

@@ -10,8 +10,8 @@ from flmm_plugin.models.presence.rules import Wanted, presence_path
 from flmm_plugin.models.weights.hub import HubModel
 
 
-def use_presence(model: HubModel, checkpoint: str | Path | None, wanted: Wanted, ask: bool) -> float | None:
-    """Give the model the rules of its checkpoint, where there are any; the least presence that passes.
+def use_presence(model: HubModel, checkpoint: str | Path | None, wanted: Wanted, ask: bool) -> None:
+    """Give the model the rules of its checkpoint, where there are any.
 
     Args:
         wanted, ask: ``min_presence`` and ``ask_presence`` of :class:`FLMMInferencer`.
@@ -22,7 +22,7 @@ def use_presence(model: HubModel, checkpoint: str | Path | None, wanted: Wanted,
     model.presence = None if checkpoint is None else PresenceRules.beside(checkpoint)
     if model.presence is None:
         if wanted is None and not ask:
-            return None
+            return
         if checkpoint is None:
             raise UserError('min_presence and ask_presence need the presence rule of a checkpoint, and there is none')
         raise UserError(
@@ -31,4 +31,5 @@ def use_presence(model: HubModel, checkpoint: str | Path | None, wanted: Wanted,
         )
     model.presence.rule(ask)
     model.ask_presence = ask
-    return model.presence.limit(wanted, ask)
+    for rules in filter(None, (model.presence, model.presence.answers)):
+        rules.limit(wanted, ask)

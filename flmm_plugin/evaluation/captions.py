@@ -30,8 +30,14 @@ def caption_scores(captions: Mapping[Any, tuple[Sequence[str], str]]) -> dict[st
         raise UserError('METEOR and the tokenizer of captions need Java: apt-get install default-jre')
     with contextlib.redirect_stdout(io.StringIO()):
         tokenizer = PTBTokenizer()
-        references = tokenizer.tokenize({key: [dict(caption=one) for one in own] for key, (own, _) in captions.items()})
-        found = tokenizer.tokenize({key: [dict(caption=said)] for key, (_, said) in captions.items()})
+        references = tokenizer.tokenize({key: [one_line(said) for said in own] for key, (own, _) in captions.items()})
+        found = tokenizer.tokenize({key: [one_line(said)] for key, (_, said) in captions.items()})
         meteor, _ = Meteor().compute_score(references, found)
         cider, _ = Cider().compute_score(references, found)
     return dict(METEOR=float(meteor), CIDEr=float(cider))
+
+
+def one_line(caption: str) -> dict[str, str]:
+    """As the tokenizer takes it. It reads a caption a line, and knows more ends of lines than pycocoevalcap takes away:
+    after any of them all captions that follow would be taken for another's."""
+    return dict(caption=' '.join(caption.split()))

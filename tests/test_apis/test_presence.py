@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from flmm_plugin.apis.arguments import presence_limit
 from flmm_plugin.apis.export import export_folder
 from flmm_plugin.apis.pictures import describe, draw_answer
 from flmm_plugin.errors import UserError
-from flmm_plugin.models.presence import SIGNALS, PresenceRules
+from flmm_plugin.models.presence import SIGNALS, PresenceRule, PresenceRules
 from flmm_plugin.models.presence.estimates import lone_signals
 from flmm_plugin.models.presence.questions import ask_all
 from flmm_plugin.models.presence.rules import presence_path
@@ -86,6 +87,36 @@ def test_a_conversation_asks_on_its_own_cache_and_goes_on_as_before(ask: FLMMInf
     ask.model.ask_presence = True
 
 
+def test_phrases_of_an_answer_have_rules_of_their_own(
+    ask: FLMMInferencer, scene: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def presence(rules: PresenceRules, **asked: object) -> list[float]:
+        monkeypatch.setattr(ask.model, 'presence', rules)
+        return [phrase.presence for phrase in ask(scene, **asked).phrases]
+
+    given = ask.model.presence
+    rng = np.random.default_rng(4)
+    signals = rng.normal(size=(300, len(SIGNALS))) * 5
+    inside = PresenceRules.fit(signals, signals[:, 2] < 0, PROMPT, QUESTION)
+    both = replace(given, answers=inside)
+    said = dict(question=PROMPT, max_new_tokens=24)
+    assert presence(both, phrases=PHRASES) == presence(given, phrases=PHRASES)
+    assert presence(both, **said) == presence(inside, **said) != presence(given, **said)
+    assert set(both.curves()) == {'not asked', 'asked', 'in answers, not asked', 'in answers, asked'}
+    both.save(tmp_path / 'rules.json')
+    assert PresenceRules.load(tmp_path / 'rules.json') == both
+    # A precision's limit is that of the rules that were used.
+    never = dict(limit=0.999999, precision=1.0, recall=0.0)
+    monkeypatch.setattr(ask.model, 'presence', replace(both, answers=replace(inside, asked=dearer(inside, never))))
+    monkeypatch.setattr(ask.grounder, 'min_presence', dict(precision=0.6))
+    assert ask(scene, phrases=PHRASES).grounded and not ask(scene, **said).grounded
+
+
+def dearer(rules: PresenceRules, point: dict[str, float]) -> PresenceRule:
+    assert rules.asked is not None
+    return replace(rules.asked, points=(point,))
+
+
 def test_what_is_not_there_is_not_shown(checkpoint: Path, scene: np.ndarray) -> None:
     known = FLMMInferencer(CONFIG, checkpoint, 'cpu', min_score=-10.0)(scene, phrases=PHRASES).phrases
     middle = sorted(phrase.presence for phrase in known)[1]
@@ -97,9 +128,11 @@ def test_what_is_not_there_is_not_shown(checkpoint: Path, scene: np.ndarray) -> 
     assert draw_answer(torch.from_numpy(scene).permute(2, 0, 1), shown).shape[2] == 3
     precise = FLMMInferencer(CONFIG, checkpoint, 'cpu', min_presence=dict(precision=0.9))
     points = precise.model.presence.free.points
-    (limit,) = (point for point in points if point['limit'] == precise.grounder.min_presence)
+    (limit,) = (point for point in points if point['limit'] == precise.model.presence.limit(dict(precision=0.9), False))
     below = [point for point in points if point['limit'] < limit['limit']]
     assert limit['precision'] >= 0.9 and (not below or below[-1]['precision'] < 0.9)
+    found = precise(scene, phrases=PHRASES).phrases
+    assert [p.grounded for p in found] == [p.score >= 0.25 and p.presence >= limit['limit'] for p in found]
 
 
 def test_a_folder_for_the_hub_carries_the_rule(checkpoint: Path, tmp_path: Path, scene: np.ndarray) -> None:

@@ -60,6 +60,9 @@ def test_presence_rule_is_fitted_once_and_kept(scenes: Path, tmp_path: Path) -> 
     splits = {way: f'pope/val_{way}.json' for way in ('random', 'adversarial')}
     for dataset in (config.test_dataloader.dataset, hook.dataset):
         dataset.data_root, dataset.splits = str(scenes), splits
+    hook.narratives.update(data_root=str(scenes), ann_file='png/png_coco_val.json')
+    hook.narratives.update(panoptic_file='png/panoptic_val.json')
+    hook.narratives.data_prefix.seg_path = 'png/panoptic_val'
     config.model.max_new_tokens = 2
     metrics = Runner.from_cfg(config).test()
     rule = tmp_path / 'flmm.presence.json'
@@ -69,6 +72,9 @@ def test_presence_rule_is_fitted_once_and_kept(scenes: Path, tmp_path: Path) -> 
     assert 'pope/mean/grounded/F1' in metrics and 0.5 < metrics['presence/auroc'] <= 1  # it was fitted on these
     asked = 2 * len((scenes / 'pope/val_random.json').read_text().splitlines())
     assert [json.loads(written)[name]['fitted_on'] for name in ('free', 'asked')] == [asked, asked]
+    narratives = json.loads((scenes / 'png/png_coco_val.json').read_text())
+    named = sum(bool(segment['segment_ids']) for narrative in narratives for segment in narrative['segments'])
+    assert json.loads(written)['answers']['asked']['fitted_on'] == named > 6
     hook.question = 'Can you see {phrase}?'
     with pytest.raises(UserError, match='was fitted with prompt'):
         Runner.from_cfg(config).test()

@@ -20,7 +20,7 @@ from transformers import BertConfig, BertModel, BertTokenizer
 
 from flmm_plugin.errors import UserError
 from flmm_plugin.evaluation import GCGMetric
-from flmm_plugin.evaluation.captions import caption_scores
+from flmm_plugin.evaluation.captions import caption_scores, one_line
 from flmm_plugin.evaluation.gcg_matching import iou_matrix, matches, paired_iou, similarity_matrix
 
 
@@ -156,6 +156,13 @@ def test_predictions_in_the_benchmarks_format(tmp_path: Path) -> None:
     content = json.loads((tmp_path / 'gcg/b.json').read_text())
     assert (content['image_id'], content['caption'], content['phrases']) == ('b', 'a dog', ['a dog', 'a cat'])
     assert [coco_mask.decode(rle).sum() for rle in content['pred_masks']] == [80, 50]
+
+
+def test_a_caption_is_one_line() -> None:
+    """Java's tokenizer ends a line at each of these."""
+    assert one_line('a\ndog\r\non\x0bgreen\x0cgrass\u2028runs\u2029 fast\x85') == dict(
+        caption='a dog on green grass runs fast'
+    )
 
 
 def test_captions() -> None:

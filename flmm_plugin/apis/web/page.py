@@ -7,7 +7,7 @@ others wait in Gradio's queue.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,8 @@ def presence_control(inferencer: FLMMInferencer) -> list[gr.Slider]:
     """For a model with a presence rule: how much is too little. Visitors may ask for more than the server does."""
     if inferencer.model.presence is None:
         return []
-    lowest = inferencer.grounder.min_presence or 0.0
+    wanted = inferencer.grounder.min_presence
+    lowest = 0.0 if wanted is None or isinstance(wanted, Mapping) else wanted  # a precision's limit depends on the text
     info = 'What is less likely to be in the image gets no mask.'
     return [gr.Slider(lowest, 1, lowest, step=0.01, label='Least presence', info=info, elem_id='presence')]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +12,16 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import Tensor
 
 from flmm_plugin.engine.hooks.unwrapping import unwrapped_model
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.presence import PresenceRules
-from flmm_plugin.models.presence.estimates import lone_signals
+from flmm_plugin.models.presence.estimates import text_signals
 from flmm_plugin.models.presence.rules import presence_path
+from flmm_plugin.models.presence.swapping import LabelledText, swap_phrases
 from flmm_plugin.registry import DATASETS, HOOKS
+from flmm_plugin.structures import Segment
 from flmm_plugin.visualization.reliability_plot import plot_reliability
 
 
@@ -32,7 +38,9 @@ class PresenceRuleHook(Hook):
         ask: use the answer to the question in the test, which takes a pass over it.
         dataset: config of the :class:`YesNoDataset` that they are fitted on: none of the test's questions. None where
             they have been fitted.
-        num: how many questions of it, spread over it.
+        narratives: config of a :class:`PNGDataset` whose narratives, with wrong words in them, the rules of phrases in
+            answers are fitted on; None for none, see :class:`PresenceRules`.
+        num: how many questions, spread over the data set, and a quarter as many narratives.
         batch_size: of them at a time.
     """
 
@@ -43,11 +51,12 @@ class PresenceRuleHook(Hook):
         *,
         ask: bool = True,
         dataset: dict[str, Any] | None = None,
+        narratives: dict[str, Any] | None = None,
         num: int = 400,
         batch_size: int = 8,
     ) -> None:
         self.prompt, self.question, self.ask = prompt, question, ask and question is not None
-        self.dataset, self.num, self.batch_size = dataset, num, batch_size
+        self.dataset, self.narratives, self.num, self.batch_size = dataset, narratives, num, batch_size
 
     def before_test(self, runner: Runner) -> None:
         model = unwrapped_model(runner)
@@ -72,14 +81,32 @@ class PresenceRuleHook(Hook):
         runner.logger.info(f'presence rules of {path}, fitted on {rules.free.fitted_on} phrases')
 
     def fit(self, model: Any) -> PresenceRules:
-        dataset = DATASETS.build(self.dataset)
-        places = np.linspace(0, len(dataset) - 1, min(self.num, len(dataset))).round().astype(int).tolist()
-        signals, there = [], []
-        for start in range(0, len(places), self.batch_size):
-            batch = [dataset[place] for place in places[start : start + self.batch_size]]
-            batch = [one for one in batch if one['data_samples'].phrase]
-            phrases = [one['data_samples'].phrase for one in batch]
-            images = [one['inputs'] for one in batch]
-            signals.append(lone_signals(model, images, phrases, self.prompt, self.question))
-            there += [one['data_samples'].label for one in batch]
+        given = self.fit_on(model, self.questions())
+        return given if self.narratives is None else replace(given, answers=self.fit_on(model, self.answers()))
+
+    def questions(self) -> Iterator[tuple[Tensor, LabelledText]]:
+        """Images, and what is asked for as a text of its own."""
+        for one in spread(DATASETS.build(self.dataset), self.num):
+            if phrase := one['data_samples'].phrase:
+                yield one['inputs'], LabelledText([Segment(phrase, 0)], [phrase], [one['data_samples'].label])
+
+    def answers(self) -> Iterator[tuple[Tensor, LabelledText]]:
+        """Images, and narratives with wrong words."""
+        samples = list(spread(DATASETS.build(self.narratives), max(self.num // 4, 1)))
+        texts = swap_phrases([sample['data_samples'] for sample in samples])
+        return zip((sample['inputs'] for sample in samples), texts, strict=True)
+
+    def fit_on(self, model: Any, texts: Iterable[tuple[Tensor, LabelledText]]) -> PresenceRules:
+        left, signals, there = iter(texts), [], []
+        while batch := list(islice(left, self.batch_size)):
+            images, said = zip(*batch, strict=True)
+            read = [one.segments for one in said], [one.phrases for one in said]
+            signals.append(text_signals(model, images, *read, self.prompt, self.question))
+            there += [flag for one in said for flag in one.there]
         return PresenceRules.fit(torch.cat(signals).double().numpy(), np.array(there), self.prompt, self.question)
+
+
+def spread(dataset: Any, num: int) -> Iterator[dict[str, Any]]:
+    """``num`` samples from all over a data set."""
+    for place in np.linspace(0, len(dataset) - 1, min(num, len(dataset))).round().astype(int).tolist():
+        yield dataset[place]

@@ -36,7 +36,8 @@ def asked_margins(
 def estimate(model: Any, inputs: LMMInputs, outputs: LMMOutputs, grounding: Grounding, asked: Tensor | None) -> Tensor:
     """(P,) fp32 probabilities of an image's phrases, on the CPU."""
     signals = presence_signals(model.lmm, inputs, outputs, grounding, asked)
-    return torch.from_numpy(model.presence(signals.double().numpy(), model.ask_presence)).float()
+    rules = model.presence.suited(inputs)
+    return torch.from_numpy(rules(signals.double().numpy(), model.ask_presence)).float()
 
 
 def set_presence(
@@ -54,18 +55,31 @@ def set_presence(
         sample.pred_instances.presence = estimate(model, read, shown, grounding, margins)
 
 
-@torch.no_grad()
 def lone_signals(
     model: Any, images: Sequence[Tensor], phrases: Sequence[str], prompt: str, question: str | None
 ) -> Tensor:
     """(P, S) of one phrase an image, each read as the answer to ``prompt``."""
-    if not phrases:
+    texts = [[Segment(phrase, 0)] for phrase in phrases]
+    return text_signals(model, images, texts, [[phrase] for phrase in phrases], prompt, question)
+
+
+@torch.no_grad()
+def text_signals(
+    model: Any,
+    images: Sequence[Tensor],
+    texts: Sequence[Sequence[Segment]],
+    phrases: Sequence[Sequence[str]],
+    prompt: str,
+    question: str | None,
+) -> Tensor:
+    """(P, S) of the phrases of a text an image, each text read as the answer to ``prompt``."""
+    if not images:
         return torch.zeros(0, len(SIGNALS))
-    inputs = [model.lmm.prepare(image, prompt, [Segment(p, 0)]) for image, p in zip(images, phrases, strict=True)]
+    inputs = [model.lmm.prepare(image, prompt, text) for image, text in zip(images, texts, strict=True)]
     outputs = model.lmm(inputs)
     for read in outputs:
         check_lmm_numbers(read, model.lmm.model.dtype)
     groundings = model.ground_batch(images, inputs, outputs)
-    asked = asked_margins(model.lmm, images, [[phrase] for phrase in phrases], question)
+    asked = asked_margins(model.lmm, images, phrases, question)
     parts = zip(inputs, outputs, groundings, asked, strict=True)
     return torch.cat([presence_signals(model.lmm, *about) for about in parts])

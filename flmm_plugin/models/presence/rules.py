@@ -19,6 +19,7 @@ from flmm_plugin.models.presence.reliability import limit_for
 from flmm_plugin.models.presence.rule import PresenceRule
 from flmm_plugin.models.presence.signals import FREE, SIGNALS
 from flmm_plugin.plain_json import parse_json, write_json
+from flmm_plugin.structures import LMMInputs
 
 #: As ``min_presence`` is given: a probability, ``dict(precision=...)`` of what passes, or None to let all pass.
 Wanted = float | Mapping[str, float] | None
@@ -34,12 +35,17 @@ def presence_path(checkpoint: str | Path) -> Path:
 @dataclass(frozen=True)
 class PresenceRules:
     """``free``: the rule over what comes with grounding; ``asked``: over the answers to ``question`` as well, None
-    where there is no question. ``prompt``: what phrases were read as the answer to when the rules were fitted."""
+    where there is no question. ``prompt``: what phrases were read as the answer to when the rules were fitted.
+
+    ``answers``: the rules of phrases within a text, as an LMM's answer is; None where none were fitted, and those of
+    phrases that were given do for them. What has been said before speaks for a phrase that goes on with it.
+    """
 
     prompt: str
     question: str | None
     free: PresenceRule
     asked: PresenceRule | None
+    answers: PresenceRules | None = None
 
     @classmethod
     def fit(
@@ -48,6 +54,10 @@ class PresenceRules:
         """From (N, S) signals and what is there, (N,)."""
         free = PresenceRule.fit(signals[:, 1:], there, FREE)
         return cls(prompt, question, free, None if question is None else PresenceRule.fit(signals, there))
+
+    def suited(self, inputs: LMMInputs) -> PresenceRules:
+        """The rules of these phrases, by whether each is a text of its own or all are within one."""
+        return self if inputs.branch_ids is not None or self.answers is None else self.answers
 
     def rule(self, ask: bool) -> PresenceRule:
         """The rule that is used where the LMM is asked, or is not.
@@ -64,7 +74,9 @@ class PresenceRules:
     def curves(self) -> dict[str, tuple[Points, Points]]:
         """``reliability`` and ``points`` of the rules, by what they are called in pictures."""
         rules = {'not asked': self.free, 'asked': self.asked}
-        return {name: (rule.reliability, rule.points) for name, rule in rules.items() if rule is not None}
+        found = {name: (rule.reliability, rule.points) for name, rule in rules.items() if rule is not None}
+        inside = {} if self.answers is None else self.answers.curves()
+        return {**found, **{f'in answers, {name}': curve for name, curve in inside.items()}}
 
     def __call__(self, signals: NDArray[np.float64], ask: bool) -> NDArray[np.float64]:
         """(N,) probabilities of (N, S) signals."""
@@ -104,21 +116,26 @@ class PresenceRules:
             UserError: the file is none of :meth:`save`, or of other signals.
         """
         try:
-            content = parse_json(path.read_bytes(), str(path))
-            free, asked = content['free'], content['asked']
-            rules = cls(
-                str(content['prompt']),
-                content['question'],
-                read_rule(free, FREE),
-                None if asked is None else read_rule(asked, SIGNALS),
-            )
-            if rules.question is not None:
-                rules.question.format(phrase='')
+            return read_rules(parse_json(path.read_bytes(), str(path)))
         except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
             raise UserError(
                 f'{path} holds no presence rule of this release ({error}): delete it, and fit it anew'
             ) from error
-        return rules
+
+
+def read_rules(content: Mapping[str, Any]) -> PresenceRules:
+    """Rules from JSON."""
+    asked, answers = content['asked'], content.get('answers')
+    rules = PresenceRules(
+        str(content['prompt']),
+        content['question'],
+        read_rule(content['free'], FREE),
+        None if asked is None else read_rule(asked, SIGNALS),
+        None if answers is None else read_rules(answers),
+    )
+    if rules.question is not None:
+        rules.question.format(phrase='')
+    return rules
 
 
 def read_rule(content: Mapping[str, Any], names: tuple[str, ...]) -> PresenceRule:
