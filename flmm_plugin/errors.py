@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 import re
 import sys
@@ -12,6 +13,9 @@ from difflib import get_close_matches
 from mmengine import registry
 from mmengine.registry import Registry
 from safetensors import SafetensorError
+
+#: Of files that cannot be written: no room, no right, a file where a folder is wanted.
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 
 
 class UserError(Exception):
@@ -61,6 +65,9 @@ def explain(error: Exception) -> str | None:
     """What to tell the user, or None if the error is not one that a user can mend."""
     if isinstance(error, (UserError, FileNotFoundError)):
         return _from_worker(str(error))
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        room = ': make room, and run the same command again' if error.errno in (errno.ENOSPC, errno.EDQUOT) else ''
+        return f'{error.strerror}{f" ({error.filename})" if error.filename else ""}{room}'
     if isinstance(error, OSError) and 'huggingface.co' in str(error):  # transformers found no model of a name
         return f'{error}\nIs the name right? Without a network, name a folder on disk (model.lmm.pretrained).'
     if isinstance(error, ImportError) and 'pip install' in str(error):  # a package that an option needs

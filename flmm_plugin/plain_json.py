@@ -69,8 +69,12 @@ def to_json(value: Any, **options: Any) -> str:
 def write_json(path: Path, value: Any, **options: Any) -> None:
     """:func:`to_json` into a file that is whole at any moment, whoever reads it or writes it as well."""
     partial = path.with_name(f'{path.name}.{os.getpid()}.part')
-    partial.write_text(to_json(value, **options) + '\n')
-    partial.replace(path)
+    try:
+        partial.write_text(to_json(value, **options) + '\n')
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def finite(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from torch.utils.data import DataLoader
@@ -66,3 +67,12 @@ def test_a_model_that_is_not_to_be_had_is_explained() -> None:
         AutoConfig.from_pretrained('no/such-model', local_files_only=True)
     assert 'name a folder on disk' in (explain(raised.value) or '')
     assert explain(OSError('disk full')) is None
+
+
+def test_files_that_cannot_be_written_are_said_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(OSError) as full:
+        Path('/dev/full').write_text('x')
+    assert said(full.value, capsys) == 'Error: No space left on device: make room, and run the same command again\n'
+    with pytest.raises(IsADirectoryError) as folder:
+        tmp_path.write_text('x')
+    assert said(folder.value, capsys) == f'Error: Is a directory ({tmp_path})\n'
