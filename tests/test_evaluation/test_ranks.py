@@ -7,21 +7,51 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from mmdet.structures import DetDataSample
 
-from flmm_plugin.evaluation import PNGMetric, RESMetric
+from flmm_plugin.evaluation import GCGMetric, GRESMetric, PNGMetric, POPEMetric, PresenceMetric, RECMetric, RESMetric
 from tests.test_evaluation.test_metrics import RES, evaluate, predictions
 
 WORLD = 2
 
 
+def question(number: int) -> DetDataSample:
+    about = dict(dataset_name=('random', 'adversarial')[number % 2], img_id=number // 4, label=number % 3 == 0)
+    made = DetDataSample(metainfo=dict(protocol='yes_no', **about))
+    made.set_field(('yes', 'no')[number // 2 % 2], 'answer')
+    made.set_field(number / 17, 'presence')
+    made.set_field(dict(asked=-number), 'signals')
+    return made
+
+
 def mixture() -> list:
-    return predictions(3, 'narrative', seed=1) + predictions(4, RES, seed=2)
+    """17 samples, of all kinds."""
+    absent = predictions(2, 'generalized/independent/all_sentences', seed=3)
+    for sample in absent:
+        sample.pred_instances.presence = torch.linspace(0, 1, len(sample.pred_instances.masks))
+    told = predictions(3, 'gcg', seed=4)
+    for number, sample in enumerate(told):
+        sample.set_metainfo(dict(img_id=f'sa_{number}', captions=['a dog']))
+        sample.set_field('a cat', 'caption')
+        for instances in (sample.gt_instances, sample.pred_instances):
+            instances.phrases = [f'thing {index}' for index in range(len(instances.masks))]
+    known = predictions(2, 'narrative', seed=1) + predictions(3, RES, seed=2)
+    return known + absent + told + [question(number) for number in range(7)]
 
 
 def metrics() -> list:
-    return [PNGMetric(), RESMetric()]
+    return [
+        PNGMetric(),
+        RESMetric(),
+        RECMetric(),
+        GRESMetric(min_presence=0.5),
+        GCGMetric(encoder='exact'),
+        POPEMetric(resamples=20),
+        PresenceMetric(),
+    ]
 
 
 def evaluate_share(rank: int, folder: str) -> None:
