@@ -23,14 +23,14 @@ MAX_NEW_TOKENS = 1024  # where the task names none, as of lmms-eval's own LLaVA
 class FLMMModel(lmms):
     """``--model flmm --model_args config=CONFIG,checkpoint=CHECKPOINT[,device=cuda][,dtype=bfloat16]``.
 
-    Tasks that ask about one image. Questions are asked one by one, whatever ``batch_size`` says: an answer in a batch
+    Without a checkpoint where nothing is trained, as in :class:`FLMMInferencer`. Tasks that ask about one image. Questions are asked one by one, whatever ``batch_size`` says: an answer in a batch
     might differ by rounding.
     """
 
     def __init__(
         self,
         config: str,
-        checkpoint: str,
+        checkpoint: str | None = None,
         device: str | None = None,
         dtype: str | None = None,
         batch_size: int | str = 1,

@@ -69,3 +69,11 @@ def test_unknown_arguments(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match='pretrained not known; there are config, checkpoint'):
         FLMMModel(config=str(CONFIG), checkpoint='none.pth', pretrained='llava')
+
+
+def test_no_checkpoint_where_nothing_is_trained() -> None:
+    from flmm_plugin.lmms_eval.model import FLMMModel
+
+    assert FLMMModel(config=str(CONFIG.with_name('attention_tiny_scenes.py')), device='cpu').lmm is not None
+    with pytest.raises(UserError, match='checkpoint'):
+        FLMMModel(config=str(CONFIG), device='cpu')
