@@ -17,3 +17,11 @@ def mask_boxes(masks: Tensor) -> Tensor:
     (x0, x1), (y0, y1) = sides
     # argmax of an empty mask is 0 on both sides, which gives the whole image.
     return torch.stack([x0, y0, x1, y1], dim=1).float()
+
+
+def fill_boxes(masks: Tensor) -> Tensor:
+    """The boxes around bool masks (P, H, W) as masks; empty masks stay empty."""
+    x0, y0, x1, y1 = mask_boxes(masks)[:, :, None].unbind(dim=1)
+    rows, columns = (torch.arange(length, device=masks.device) for length in masks.shape[-2:])
+    inside = ((rows >= y0) & (rows < y1))[:, :, None] & ((columns >= x0) & (columns < x1))[:, None]
+    return inside & masks.flatten(1).any(dim=1)[:, None, None]

@@ -23,8 +23,8 @@ MAX_NEW_TOKENS = 1024  # where the task names none, as of lmms-eval's own LLaVA
 class FLMMModel(lmms):
     """``--model flmm --model_args config=CONFIG,checkpoint=CHECKPOINT[,device=cuda][,dtype=bfloat16]``.
 
-    Without a checkpoint where nothing is trained, as in :class:`FLMMInferencer`. Tasks that ask about one image. Questions are asked one by one, whatever ``batch_size`` says: an answer in a batch
-    might differ by rounding.
+    Without a checkpoint where nothing is trained, as in :class:`FLMMInferencer`. Tasks that ask about one image.
+    Questions are asked one by one, whatever ``batch_size`` says: an answer in a batch might differ by rounding.
     """
 
     def __init__(
