@@ -91,6 +91,11 @@ FURTHER = MORE_FAMILIES | known(
     ('gemma4_unified', latest.save_gemma4_unified, 'Gemma4UnifiedConfig'),
     ('nemotron_h_omni', latest.save_nemotron_h_omni, 'NemotronH_Omni_Reasoning_V3_Config'),
     ('qianfan_ocr', latest.save_qianfan_ocr, 'QianfanOCRConfig'),
+    ('hyperclovax', latest.save_hyperclovax, 'HyperCLOVAXVisionV2Config'),
+    ('cosmos3_omni', latest.save_cosmos3_omni, 'Cosmos3OmniConfig'),
+    ('cosmos3_edge', latest.save_cosmos3_edge, 'Cosmos3EdgeConfig'),
+    ('muse_glimmer', latest.save_muse_glimmer, 'MuseGlimmerConfig'),
+    ('minicpmv4_7', latest.save_minicpmv4_7, 'MiniCPMV4_7Config'),
     ('llava_next_video', others.save_llava_next_video, 'LlavaNextVideoVideoProcessor'),
 )
 # Those that cannot be grounded.

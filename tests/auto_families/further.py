@@ -38,10 +38,16 @@ def save_qwen3_5_moe(folder: Path) -> Path:
     return qwen3_5(folder, tf.Qwen3_5MoeForConditionalGeneration, **EXPERTS, shared_expert_intermediate_size=16)
 
 
+def qwen_bytes(tokenizer: Any) -> Any:
+    """A tokenizer of a class that knows bytes alone, with Qwen's marks."""
+    words = tokenizer(vocab={byte: i for i, byte in enumerate(ByteLevel.alphabet())}, merges=[])
+    words.add_special_tokens({'additional_special_tokens': list(QWEN_MARKS.values())})
+    return words
+
+
 def qwen3_5(folder: Path, model: Any, **text: Any) -> Path:
     """As Qwen3-VL, with linear attention before a layer of full attention; its tokenizer class knows bytes alone."""
-    words = tf.Qwen3_5Tokenizer(vocab={byte: i for i, byte in enumerate(ByteLevel.alphabet())})
-    words.add_special_tokens({'additional_special_tokens': list(QWEN_MARKS.values())})
+    words = qwen_bytes(tf.Qwen3_5Tokenizer)
     ids = qwen_ids(words)
     config = model.config_class(
         text_config=dict(

@@ -7,10 +7,11 @@ from typing import Any
 
 import transformers as tf
 
-from tests.auto_families.further import EXPERTS
+from tests.auto_families.further import EXPERTS, qwen_bytes
 from tests.auto_families.newest import PIXELS
+from tests.auto_families.packed import minicpm
 from tests.auto_families.parts import TEXT, save, template, tokenizer
-from tests.auto_families.rotary import MROPE_OF_16, QWEN_CHAT, TOWER, mistral3, qwen_words
+from tests.auto_families.rotary import MROPE_OF_16, QWEN_CHAT, TOWER, mistral3, qwen3_processor, qwen_ids, qwen_words
 from tests.auto_families.tiles import internvl
 from tests.tiny_lmms import SIZES
 
@@ -107,7 +108,7 @@ def save_qwen3_omni(folder: Path) -> Path:
     """Pictures as Qwen3-VL-MoE."""
     images = tf.Qwen2VLImageProcessor(patch_size=16, min_pixels=64 * 64, max_pixels=320 * 320)
     vision = dict(deepstack_visual_indexes=[0])
-    rope = dict(rope_theta=10000.0, **MROPE_OF_16)
+    rope = {**MROPE_OF_16, 'rope_theta': 10000.0}
     return omni(folder, 'Qwen3OmniMoe', 'id', images, vision, **EXPERTS, head_dim=16, rope_parameters=rope)
 
 
@@ -228,3 +229,76 @@ def save_nemotron_h_omni(folder: Path) -> Path:
 def save_qianfan_ocr(folder: Path) -> Path:
     """InternVL's pictures on Qwen3."""
     return internvl(folder, tf.Qwen3Config, 'QianfanOCR', **TEXT, head_dim=16)
+
+
+def save_hyperclovax(folder: Path) -> Path:
+    """Qwen2.5-VL's tower, plain positions."""
+    words = qwen_bytes(tf.GPT2Tokenizer)
+    ids = qwen_ids(words)
+    config = tf.HyperCLOVAXVisionV2Config(
+        text_config=dict(TEXT, model_type='hyperclovax', head_dim=8, vocab_size=len(words)),
+        vision_config=dict(TOWER, model_type='qwen2_5_vl_vision', fullatt_block_indexes=[1]),
+        image_token_id=ids['image_token_id'],
+        video_token_id=ids['video_token_id'],
+    )
+    images = tf.Qwen2VLImageProcessor(min_pixels=56 * 56, max_pixels=280 * 280)
+    processor = tf.HyperCLOVAXVisionV2Processor(images, words, tf.Qwen2VLVideoProcessor(), chat_template=QWEN_CHAT)
+    return save(folder, processor, tf.HyperCLOVAXVisionV2ForConditionalGeneration, config)
+
+
+def save_cosmos3_omni(folder: Path) -> Path:
+    """As Qwen3-VL."""
+    words, ids = qwen_words(folder)
+    config = tf.Cosmos3OmniConfig(
+        text_config=dict(TEXT, head_dim=16, vocab_size=len(words), rope_scaling=MROPE_OF_16),
+        vision_config=dict(TOWER, deepstack_visual_indexes=[0]),
+        **ids,
+    )
+    return save(folder, qwen3_processor(words), tf.Cosmos3OmniForConditionalGeneration, config)
+
+
+def save_cosmos3_edge(folder: Path) -> Path:
+    """Cells of 32 pixels."""
+    words, ids = qwen_words(folder)
+    rope = dict(rope_type='default', rope_theta=10000.0, mrope_section=[3, 3, 2])
+    config = tf.Cosmos3EdgeConfig(
+        text_config=dict(TEXT, head_dim=16, vocab_size=len(words), rope_parameters=rope),
+        vision_config=dict(SIZES, num_patches=256),
+        projector_hidden_size=32,
+        **ids,
+    )
+    images = tf.Cosmos3EdgeImageProcessor(size=dict(shortest_edge=64 * 64, longest_edge=320 * 320))
+    processor = tf.Cosmos3EdgeProcessor(images, words, tf.Cosmos3EdgeVideoProcessor(), chat_template=QWEN_CHAT)
+    return save(folder, processor, tf.Cosmos3EdgeForConditionalGeneration, config)
+
+
+def save_muse_glimmer(folder: Path) -> Path:
+    """Cells of 28 pixels, windows in the tower; one head of keys."""
+    marks = ('patch', 'image_start', 'image_end', 'video', 'vid_frame_separator', 'vid_start', 'vid_end')
+    words = tokenizer(folder, **{mark: f'<|{mark}|>' for mark in marks})
+    config = tf.MuseGlimmerConfig(
+        text_config=dict(
+            TEXT,
+            num_key_value_heads=1,
+            head_dim=16,
+            vocab_size=len(words),
+            sliding_window=24,
+            layer_types=['sliding_attention', 'full_attention'],
+            layer_rope_theta=[10000.0, 0],
+        ),
+        vision_config=dict(SIZES, layer_types=['window_attention', 'full_attention']),
+        image_token_id=words.convert_tokens_to_ids('<|patch|>'),
+        video_token_id=words.convert_tokens_to_ids('<|video|>'),
+        out_hidden_size=128,
+        projector_hidden_size=32,
+    )
+    images = tf.MuseGlimmerImageProcessor(max_image_tokens=100)
+    processor = tf.MuseGlimmerProcessor(
+        images, tf.MuseGlimmerVideoProcessor(), words, chat_template=template('<|patch|>')
+    )
+    return save(folder, processor, tf.MuseGlimmerForConditionalGeneration, config)
+
+
+def save_minicpmv4_7(folder: Path) -> Path:
+    """As MiniCPM-V 4.6, with positions of several axes."""
+    return minicpm(folder, 'MiniCPMV4_7')

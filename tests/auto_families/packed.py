@@ -106,6 +106,12 @@ def save_molmo2(folder: Path) -> Path:
 
 def save_minicpmv4_6(folder: Path) -> Path:
     """Patches of the overview and its slices in one long row, 4 x 4 a token."""
+    return minicpm(folder, 'MiniCPMV4_6')
+
+
+def minicpm(folder: Path, name: str) -> Path:
+    """MiniCPM-V by the name of its classes."""
+    made = {part: getattr(tf, name + part) for part in ('Config', 'ForConditionalGeneration', 'Processor')}
     names = dict(
         image_token='<|image_pad|>',
         video_token='<|video_pad|>',
@@ -118,7 +124,7 @@ def save_minicpmv4_6(folder: Path) -> Path:
     )
     words = tokenizer(folder, **names)
     t = words.convert_tokens_to_ids
-    config = tf.MiniCPMV4_6Config(
+    config = made['Config'](
         vision_config=dict(SIZES, image_size=112, patch_size=14, insert_layer_id=0),
         text_config=dict(
             TEXT,
@@ -135,7 +141,7 @@ def save_minicpmv4_6(folder: Path) -> Path:
     images = tf.MiniCPMV4_6ImageProcessor(scale_resolution=112, max_slice_nums=4)
     return save(
         folder,
-        tf.MiniCPMV4_6Processor(images, tf.MiniCPMV4_6VideoProcessor(), words, chat_template=template('<|image_pad|>')),
-        tf.MiniCPMV4_6ForConditionalGeneration,
+        made['Processor'](images, tf.MiniCPMV4_6VideoProcessor(), words, chat_template=template('<|image_pad|>')),
+        made['ForConditionalGeneration'],
         config,
     )

@@ -37,6 +37,7 @@ WIDER += (
     'minimax_m3_vl',
     'gemma4_unified',
 )
+WIDER += ('nemotron_h', 'cosmos3_omni', 'cosmos3_edge', 'muse_glimmer', 'minicpmv4_7')
 
 
 @pytest.fixture(

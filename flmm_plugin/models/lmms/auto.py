@@ -152,6 +152,9 @@ class AutoLMM(FrozenLMM):
     def _arguments(self, made: BatchFeature) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """What the model takes of what a processor makes of a prompt: of its pictures, and for each token (N,)."""
         accepted = inspect.signature(self.model.forward).parameters
+        if 'mm_token_type_ids' in accepted and 'mm_token_type_ids' not in made:  # some processors leave them out
+            kinds = self.processor.create_mm_token_type_ids(made['input_ids'].tolist())
+            made['mm_token_type_ids'] = torch.as_tensor(kinds)
         kept = [name for name in made if name in accepted and name not in ('input_ids', 'attention_mask', 'labels')]
         tokens = [name for name in kept if name.endswith('token_type_ids')]
         return {name: made[name] for name in kept if name not in tokens}, {name: made[name][0] for name in tokens}

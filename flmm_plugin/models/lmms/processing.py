@@ -36,6 +36,7 @@ def load_config(name: str) -> Any:
     """
     try:
         config = AutoConfig.from_pretrained(resolve(name), trust_remote_code=False)
+        config = getattr(config, 'thinker_config', config)  # an omni model speaks besides
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(

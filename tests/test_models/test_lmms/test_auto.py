@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import LlamaConfig
+from safetensors.torch import load_file, save_file
+from transformers import CONFIG_MAPPING, LlamaConfig
 
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.lmms import AutoLMM, LlavaLMM
 from flmm_plugin.models.lmms.processing import process, to_picture
 from flmm_plugin.structures import Segment
-from tests.auto_families import FAMILIES
+from tests.auto_families import FAMILIES, FURTHER
 from tests.tiny_flmm import random_image
 
 ANSWER = [Segment('there is'), Segment('a dog', 0), Segment('and'), Segment('the sky', 1)]
@@ -57,6 +59,21 @@ def test_square_picture_gives_the_maps_of_the_adapter():
     first, second = AutoLMM('flmm_plugin::tiny_llava', certify=False), LlavaLMM('flmm_plugin::tiny_llava')
     maps = [lmm([lmm.prepare(image, *text)])[0].attention_maps for lmm in (first, second)]
     assert torch.allclose(*maps, atol=1e-3)
+
+
+@pytest.mark.skipif('qwen2_5_omni' not in FURTHER, reason='earlier releases list no omni model')
+def test_omni_model_is_read_by_the_part_that_thinks(tmp_path: Path):
+    thinker = FURTHER['qwen2_5_omni'](tmp_path)
+    config = CONFIG_MAPPING['qwen2_5_omni'](thinker_config=json.loads((thinker / 'config.json').read_text()))
+    weights = load_file(thinker / 'model.safetensors')
+    alone = AutoLMM(str(thinker), certify=False)
+    config.save_pretrained(thinker)
+    save_file(
+        {f'thinker.{name}': value for name, value in weights.items()},
+        thinker / 'model.safetensors',
+        metadata={'format': 'pt'},
+    )
+    assert AutoLMM(str(thinker), certify=False).weights_hash() == alone.weights_hash()
 
 
 def test_text_model_is_refused(tmp_path: Path):
