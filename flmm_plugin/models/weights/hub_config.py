@@ -32,10 +32,7 @@ class HubFolderError(UserError, ValueError):
 
 def portable(model: Mapping[str, Any]) -> dict[str, Any]:
     """A model's config for other machines: heads as numbers, no folders of caches."""
-    plain = {name: value for name, value in model.items() if value is not None}
-    for part in ('lmm', 'refiner'):
-        if part in plain:
-            plain[part] = {name: value for name, value in plain[part].items() if name not in LOCAL}
+    plain = without_local({name: value for name, value in model.items() if value is not None})
     if isinstance(plain['lmm'].get('heads'), (str, Path)):
         plain['lmm']['heads'] = read_heads(Path(plain['lmm']['heads']))['heads']
     try:
@@ -44,6 +41,13 @@ def portable(model: Mapping[str, Any]) -> dict[str, Any]:
         raise HubFolderError(f'the config of the model cannot be written to config.json: {error}') from error
     check_safe(written, 'the config of the model')
     return written
+
+
+def without_local(model: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's config without what concerns one machine: another's folders are none that may be written to."""
+    parts = {part: model[part] for part in ('lmm', 'refiner') if isinstance(model.get(part), Mapping)}
+    kept = {part: {name: value for name, value in of.items() if name not in LOCAL} for part, of in parts.items()}
+    return {**model, **kept}
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -70,7 +74,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise HubFolderError(f'{path} does not say which LMM it was trained on (`trained_on`): download it again')
     check_safe(model, str(path))
     check_arguments(model, path)
-    return content
+    return {**content, 'model': without_local(model)}
 
 
 def check_arguments(model: Mapping[str, Any], path: Path) -> None:

@@ -92,7 +92,7 @@ def write_card(model: Mapping[str, Any], trained_on: Mapping[str, str], about: T
 
 def _figures(about: TrainedModel) -> str:
     if not about.metrics:
-        return f'{_missing("metrics")}.'
+        return f'Figures: {_missing("metrics")}.'
     rows = '\n'.join(f'| `{name}` | {value:.4f} |' for name, value in sorted(about.metrics.items()))
     test_data = about.test_data or _missing('test_data')
     return f'Test data: {test_data}.\n\n| metric/protocol/figure | |\n| --- | --- |\n{rows}'

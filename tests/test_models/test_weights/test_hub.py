@@ -142,6 +142,17 @@ def test_folders_and_heads_files_of_this_machine_are_not_in_the_config(lmm_dir: 
     assert FLMM.from_pretrained(tmp_path / 'saved').lmm.heads == (1, 3)
 
 
+def test_folders_that_a_config_names_are_not_written_to(saved: Path, tmp_path: Path) -> None:
+    model = json.loads((saved / 'config.json').read_text())['model']
+    for part, name in (('lmm', 'map_folder'), ('refiner', 'feature_folder')):
+        model[part][name] = str(tmp_path / name)
+    change(saved, model=model)
+    outputs(FLMM.from_pretrained(saved))
+    assert not (tmp_path / 'map_folder').exists() and not (tmp_path / 'feature_folder').exists()
+    outputs(FLMM.from_pretrained(saved, refiner=dict(feature_folder=str(tmp_path / 'own'))))
+    assert any((tmp_path / 'own').iterdir())
+
+
 def test_parts_can_be_elsewhere_on_another_machine(lmm_dir: Path, saved: Path, tmp_path: Path) -> None:
     expected = outputs(build(lmm_dir))
     moved = lmm_dir.rename(tmp_path / 'other_lmm')
