@@ -29,8 +29,9 @@ def plot_reliability(rules: Mapping[str, tuple[Rows, Rows]], path: Path) -> None
     for number, (name, (bins, points)) in enumerate(rules.items()):
         color, most = f'C{number}', max(row['count'] for row in bins)
         predicted, observed = ([row[field] for row in bins] for field in ('predicted', 'observed'))
-        left.plot(predicted, observed, color=color, label=name)
-        left.scatter(predicted, observed, [8 + 72 * row['count'] / most for row in bins], color=color)
+        # No lines: bins of one or two phrases would draw the eye.
+        left.scatter(predicted, observed, [4 + 156 * row['count'] / most for row in bins], color=color, alpha=0.7)
+        left.scatter([], [], color=color, label=name)
         limits = [row['limit'] for row in points]
         right.plot(limits, [row['precision'] for row in points], color=color, label=f'{name}: precision')
         right.plot(limits, [row['recall'] for row in points], color=color, linestyle=':', label=f'{name}: recall')
