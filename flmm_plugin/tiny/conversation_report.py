@@ -26,7 +26,7 @@ COLUMNS = {
     'yes_ratio': 'POPE, yes ratio',
 }
 #: Kinds of questions; that of existence by what is right.
-QUESTIONS = ('exists: yes', 'exists: no', 'next', 'place', 'count', 'color', 'shape', 'stuff')
+QUESTIONS = ('exists: yes', 'exists: no', 'above', 'place', 'count', 'color', 'shape', 'stuff')
 
 
 def write_tables(results: Results, page: Path) -> None:

@@ -22,7 +22,7 @@ from flmm_plugin.tiny.family import TinyFamily
 
 QUESTIONS = 10
 DECIDING = 4.0  # weight of "yes" and "no": each answers a question alone, among some 80 words that are said of a scene
-NEXT = 2.0  # of the words of what is next to a thing, which take longest to learn
+ABOVE = 4.0  # of the words of what is above a thing: few scenes have them, and that thing must be found first
 HELD_OUT = 10**6  # index of the first scene that training never reaches
 
 
@@ -139,8 +139,8 @@ class Conversations(IterableDataset):
                 labels[row, first : first + len(answer)] = torch.tensor(answer)
                 if sample['kinds'][number] == 'exists':
                     weights[row, first] = DECIDING
-                elif sample['kinds'][number] == 'next':
-                    weights[row, first : first + len(answer)] = NEXT
+                elif sample['kinds'][number] == 'above':
+                    weights[row, first : first + len(answer)] = ABOVE
                 at += len(tokens)
         pixels = self._pixels(batch)
         prefix = self.frame.prefix(self.family.num_tokens(pixels))

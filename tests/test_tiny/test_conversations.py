@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from flmm_plugin.tiny.conversations import DECIDING, Conversations, Frame, answer_logits
+from flmm_plugin.tiny.conversations import ABOVE, DECIDING, Conversations, Frame, answer_logits
 from flmm_plugin.tiny.families import FAMILIES
 from flmm_plugin.tiny.family import TinyFamily
 from flmm_plugin.tiny.word_reader import WordReader
@@ -60,12 +60,19 @@ def test_labels_are_the_next_words_of_the_answers(family, processor):
     assert batch['labels'][batch['labels'] >= 0].tolist() == answers
 
 
-def test_yes_and_no_weigh_more_than_other_words(family, processor):
-    batch = scenes(family, processor).share_image([scenes(family, processor).sample(index) for index in range(2)])
-    deciding = {processor.tokenizer.convert_tokens_to_ids(word) for word in ('yes', 'no')}
-    heavy = batch['weights'] == DECIDING
-    assert heavy.any() and set(batch['labels'][heavy].tolist()) <= deciding
-    assert set(batch['labels'][~heavy].tolist()).isdisjoint(deciding)
+def test_yes_and_no_and_what_is_above_weigh_more_than_other_words(family, processor):
+    samples = [scenes(family, processor).sample(index) for index in range(8)]
+    batch = scenes(family, processor).share_image(samples)
+    deciding = torch.tensor([processor.tokenizer.convert_tokens_to_ids(word) for word in ('yes', 'no')])
+    said = batch['labels'] >= 0
+    above = torch.zeros_like(said)
+    for row, sample in enumerate(samples):
+        for number, kind in enumerate(sample['kinds']):
+            above[row] |= (batch['block'][row] == number) & (kind == 'above')
+    yes_no = torch.isin(batch['labels'], deciding)
+    assert yes_no.any() and (batch['weights'][yes_no] == DECIDING).all()
+    assert (above & said).any() and (batch['weights'][above & said] == ABOVE).all()
+    assert (batch['weights'][said & ~above & ~yes_no] == 1).all()
 
 
 def test_training_text_is_what_the_processor_makes_of_a_question(family, processor):

@@ -9,34 +9,37 @@ import numpy as np
 
 from flmm_plugin.datasets.scenes.existence import absent_kinds, existence_question
 from flmm_plugin.datasets.scenes.language import COUNTS, noun_phrase
-from flmm_plugin.datasets.scenes.world import COLORS, SHAPES, Scene, Thing, neighbours
+from flmm_plugin.datasets.scenes.world import COLORS, SHAPES, Scene, Thing, plainly_above
 
 T = TypeVar('T')
 
 
 class Question(NamedTuple):
-    """``kind`` says what an answer takes: one of :data:`KINDS`."""
+    """``kind`` says what an answer takes: one of :data:`KINDS`, or ``above``."""
 
     kind: str
     text: str
     answer: str
 
 
-#: How often each kind is asked. What takes most to learn: whether something is there, one bit of what the picture and
-#: two words of the question say together; and what is next to a thing, which must be found first.
-KINDS = {'exists': 0.4, 'next': 0.24, 'place': 0.12, 'count': 0.1, 'color': 0.05, 'shape': 0.05, 'stuff': 0.04}
+#: How often each kind is drawn. What takes most to learn: whether something is there, one bit of what the picture and
+#: two words of the question say together.
+KINDS = {'exists': 0.52, 'place': 0.16, 'count': 0.13, 'color': 0.07, 'shape': 0.07, 'stuff': 0.05}
 #: Things that are not there: any; one with the colour of a thing that is there; one with its shape.
 ABSENT = ('random', 'wrong shape', 'wrong color')
 
 
 def questions(scene: Scene, rng: np.random.Generator, num: int) -> list[Question]:
-    """``num`` random questions about a scene. A kind that does not fit the scene is replaced by another."""
+    """``num`` random questions about a scene, and all of what is above a thing, which few scenes have an answer to.
+
+    A kind that does not fit the scene is replaced by another.
+    """
     kinds = rng.choice(list(KINDS), num, p=list(KINDS.values()))
-    return [ask(kind, scene, rng) for kind in kinds]
+    return [*(ask(kind, scene, rng) for kind in kinds), *_ask_above(scene)]
 
 
 def ask(kind: str, scene: Scene, rng: np.random.Generator) -> Question:
-    """A question of ``kind``, or of place or number where none of that kind fits the scene."""
+    """A question of ``kind``, one of :data:`KINDS`, or of place where none of that kind fits the scene."""
     return _ASKERS[kind](scene, rng)
 
 
@@ -95,12 +98,12 @@ def _ask_count(scene: Scene, rng: np.random.Generator) -> Question:
     return Question('count', 'How many things are there?', f'{COUNTS[len(scene.things)]} .')
 
 
-def _ask_next(scene: Scene, rng: np.random.Generator) -> Question:
-    pairs = [(a, b) for a, b in neighbours(scene) if sum(t.kind == b.kind for t in scene.things) == 1]
-    if not pairs:
-        return _ask_count(scene, rng)
-    upper, lower = _pick(rng, pairs)
-    return Question('next', f'Which thing is above {_the(lower)}?', f'{noun_phrase(upper)} .')
+def _ask_above(scene: Scene) -> list[Question]:
+    return [
+        Question('above', f'Which thing is above {_the(lower)}?', f'{noun_phrase(upper)} .')
+        for upper, lower in plainly_above(scene)
+        if sum(thing.kind == lower.kind for thing in scene.things) == 1
+    ]
 
 
 def _ask_stuff(scene: Scene, rng: np.random.Generator) -> Question:
@@ -114,7 +117,6 @@ def _the(thing: Thing) -> str:
 
 _ASKERS: dict[str, Callable[[Scene, np.random.Generator], Question]] = {
     'exists': ask_exists,
-    'next': _ask_next,
     'place': _ask_place,
     'count': _ask_count,
     'color': _ask_color,

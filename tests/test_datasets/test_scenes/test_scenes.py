@@ -11,7 +11,7 @@ from flmm_plugin.datasets.scenes import render, sample_scene
 from flmm_plugin.datasets.scenes.language import expressions, listing, narrative, vocabulary
 from flmm_plugin.datasets.scenes.questions import KINDS, absent, ask, questions
 from flmm_plugin.datasets.scenes.render import FIRST_THING
-from flmm_plugin.datasets.scenes.world import COLORS, SHAPES, SIZES, Scene, Thing, groups
+from flmm_plugin.datasets.scenes.world import COLORS, SHAPES, SIZES, Scene, Thing, groups, relation
 
 
 @pytest.fixture(scope='module')
@@ -144,4 +144,17 @@ def test_absent_things_share_what_they_are_said_to(scenes):
 
 def test_every_kind_of_question_is_asked(scenes):
     rng = np.random.default_rng(0)
-    assert {found.kind for scene in scenes[:50] for found in questions(scene, rng, 10)} == set(KINDS)
+    assert {found.kind for scene in scenes[:50] for found in questions(scene, rng, 10)} == {*KINDS, 'above'}
+
+
+def test_what_is_above_has_one_answer(scenes):
+    """As captions say it: nearer to straight up than to the side; nothing else is, or nearly is."""
+    rng = np.random.default_rng(0)
+    asked = [(scene, found) for scene in scenes for found in questions(scene, rng, 1) if found.kind == 'above']
+    assert len(asked) > 0.2 * len(scenes)
+    for scene, found in asked:
+        (lower,) = [t for t in scene.things if found.text == f'Which thing is above the {" ".join(t.kind)}?']
+        higher = [t for t in scene.things if t.y < lower.y]
+        (answer,) = [t for t in higher if relation(t, lower) == 'above']
+        assert found.answer == f'a {" ".join(answer.kind)} .'
+        assert all(abs(t.x - lower.x) >= 1.25 * (lower.y - t.y) for t in higher if t is not answer)
