@@ -44,12 +44,17 @@ def readable_errors() -> Iterator[None]:
 
 @contextmanager
 def loading(name: str) -> Iterator[None]:
-    """What transformers raises where files of a model are missing or damaged becomes an error that a user can mend."""
+    """Where files or a package are missing, or damaged, transformers' error becomes one that a user can mend."""
     try:
         yield
     except (OSError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f'{name} cannot be loaded ({reason}). Are all its files there, and whole?') from error
+    except ImportError as error:
+        raise UserError(
+            f'{name} cannot be loaded: {str(error).strip()}\nInstall that package; or, where config.json asks for '
+            'flash attention (_attn_implementation), take that line out: grounding has an attention of its own'
+        ) from error
 
 
 @contextmanager

@@ -10,7 +10,14 @@ from packaging.version import Version
 from torch import Tensor
 from transformers import Cache, __version__
 
+try:
+    from transformers.masking_utils import chunked_overlay
+except ImportError:  # before 4.53
+    chunked_overlay = None
+
 TRANSFORMERS = Version(__version__)
+#: Do chunks of attention begin where a text does that is padded on the left? In 4.53 they begin with the padding.
+CHUNKS_BEGIN_WITH_TEXT = chunked_overlay is not None and 'left_padding' in inspect.signature(chunked_overlay).parameters
 
 
 def dtype_argument(dtype: str) -> dict[str, str]:

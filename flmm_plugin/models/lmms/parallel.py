@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import Cache
 
+from flmm_plugin.models.capture.layers import CHUNKED, layer_kinds
 from flmm_plugin.models.capture.positions import KeptTokens, positions_of
-from flmm_plugin.models.lmms.compat import crop_cache, layer_tensors, set_layer_tensors
+from flmm_plugin.models.lmms.compat import CHUNKS_BEGIN_WITH_TEXT, crop_cache, layer_tensors, set_layer_tensors
 from flmm_plugin.models.lmms.reading import ReadingLMM
 from flmm_plugin.structures import LMMInputs
 
@@ -70,6 +71,8 @@ def answer_together(
     """
     if not lmm.keeps_tokens:
         return [(trim(lmm, lmm.answer(prompt, **options)[0, len(prompt.input_ids) :]), None) for prompt in prompts]
+    if len(prompts) > 1 and CHUNKED in layer_kinds(lmm.text_config) and not CHUNKS_BEGIN_WITH_TEXT:
+        return [answer_together(lmm, [prompt], **options)[0] for prompt in prompts]
     pasts = [lmm.read(prompt) for prompt in prompts]
     if len(prompts) == 1:
         sequence = lmm.answer(prompts[0], pasts[0], len(prompts[0].input_ids) - 1, **options)

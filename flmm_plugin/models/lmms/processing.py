@@ -55,8 +55,14 @@ def load_processor(name: str, options: Mapping[str, Any]) -> Any:
     """The processor that ``name`` comes with; the fast image processor wherever there is one, as newer releases do.
 
     Raises:
-        UserError: it cannot be loaded, or has no chat template.
+        UserError: it cannot be loaded, has no chat template, or the options would be left out without a word.
     """
+    nested = [option for option in options if option.endswith('_kwargs')]
+    if nested:
+        raise UserError(
+            f'{name}: processor_kwargs are arguments for loading the processor; what is in {nested[0]} goes there by '
+            'itself, as in processor_kwargs=dict(do_pan_and_scan=True)'
+        )
     chosen = {'use_fast': True} if Version('5') > TRANSFORMERS else {}
     try:
         with without_messages(getLogger('transformers.tokenization_utils_base'), GENERAL_TOKENIZER):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import CONFIG_MAPPING, LlamaConfig
 
 from flmm_plugin.errors import UserError
+from flmm_plugin.models.layouts.certificate import examine
 from flmm_plugin.models.lmms import AutoLMM, LlavaLMM
 from flmm_plugin.models.lmms.processing import process, to_picture
 from flmm_plugin.structures import Segment
@@ -112,6 +114,26 @@ def test_limits_tokens_of_a_picture(family: str, tmp_path: Path):
     )
     counts = [len(sample.finest_grid.columns) for sample in (full, limited)]
     assert counts[1] <= (16 if family == 'qwen2_5_vl' else 49) < counts[0]
+
+
+def test_pan_and_scan_is_read_or_refused(tmp_path: Path):
+    folder = str(FAMILIES['gemma3'](tmp_path))
+    lmm = AutoLMM(folder, certify=False, processor_kwargs=dict(do_pan_and_scan=True))
+    for size, shapes in (((300, 900), [(4, 4), (4, 12)]), ((150, 150), [(4, 4)])):
+        verdict = examine(lmm, size)
+        assert [tuple(grid.tokens.shape) for grid in lmm.layout(size).grids] == shapes
+        assert verdict.cells == sum(high * wide for high, wide in shapes) and not verdict.wrong
+    with pytest.raises(UserError, match='goes there by itself'):
+        AutoLMM(folder, processor_kwargs=dict(images_kwargs=dict(do_pan_and_scan=True)))
+
+
+@pytest.mark.skipif(find_spec('flash_attn') is not None, reason='flash attention is there')
+def test_flash_attention_that_is_not_there(tmp_path: Path):
+    folder = FAMILIES['internvl'](tmp_path)
+    config = json.loads((folder / 'config.json').read_text())
+    (folder / 'config.json').write_text(json.dumps(dict(config, _attn_implementation='flash_attention_2')))
+    with pytest.raises(UserError, match='take that line out'):
+        AutoLMM(str(folder), certify=False)
 
 
 def test_processor_without_chat_template(tiny_llava_dir: Path, tmp_path: Path):
