@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from statistics import mean, pstdev
+from textwrap import fill
 
 from matplotlib.figure import Figure
 
@@ -36,7 +37,7 @@ def plot_ablation(results: Results, path: Path) -> None:
         values = [found[stage]['mIoU_thing'] for stage in found]
         places = [stages.index(stage) + (number - (len(results) - 1) / 2) * width for stage in found]
         axes.bar(places, [mean(v) for v in values], width, yerr=[pstdev(v) for v in values], capsize=3, label=lmm)
-    axes.set_xticks(range(len(stages)), [stage.replace(', ', ',\n') for stage in stages])
+    axes.set_xticks(range(len(stages)), [fill(stage, 14) for stage in stages])
     axes.set_ylabel('mean IoU of things, held out')
     axes.set_ylim(0, 1)
     axes.legend(title='LMM', frameon=False)

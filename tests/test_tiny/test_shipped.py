@@ -37,7 +37,7 @@ def test_lmm_describes_scenes_it_has_not_seen(name: str):
     accuracy = measure_accuracy(family, family.model.from_pretrained(folder).eval(), processor, seed=2024, num=50)
     words, answers = accuracy['words'], accuracy['answers']
     assert words['color'] > 0.92 and words['shape'] > 0.92 and words['stuff'] > 0.98
-    assert answers['exists: yes'] > 0.9 and answers['exists: no'] > 0.9
+    assert min(right for kind, right in answers.items() if kind != 'caption') > 0.85, answers  # of few
 
 
 def test_answers_are_those_of_the_bare_model(bare):
