@@ -7,6 +7,7 @@ python tools/count_things.py --config CONFIG --checkpoint CHECKPOINT --scenes 20
 from __future__ import annotations
 
 import argparse
+import sys
 
 import numpy as np
 from tqdm import tqdm
@@ -31,7 +32,8 @@ def main() -> None:
     args.instances = True
     with readable_errors():
         ask = load_inferencer(args)
-        scenes = (sample_scene(np.random.default_rng([args.seed, index])) for index in tqdm(range(args.scenes)))
+        indices = tqdm(range(args.scenes), disable=not sys.stderr.isatty())
+        scenes = (sample_scene(np.random.default_rng([args.seed, index])) for index in indices)
         counts = count_things(ask, scenes)
     rows = [
         [kind, str(one.there), str(one.found), f'{one.precision:.3f}', f'{one.recall:.3f}']

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from flmm_plugin.apis.cache_budget import CacheBudget
 from flmm_plugin.apis.phrases import Phrase, PhraseExtractor
+from flmm_plugin.apis.phrases.base import number_of
 from flmm_plugin.apis.results import GroundedPhrase, Instance
 from flmm_plugin.boxes import mask_boxes
 from flmm_plugin.models.flmm import FLMM
@@ -67,12 +68,13 @@ class Grounder:
         with_phrases = [one for one in seen if one.phrases]
         if not with_phrases:
             return [() for _ in seen]
+        counts = [[number_of(phrase.text) for phrase in one.phrases] for one in with_phrases]
         groundings = iter(
             self.model.ground_batch(
                 [one.image for one in with_phrases],
                 [one.inputs for one in with_phrases],
                 [one.outputs for one in with_phrases],
-                self.instances,
+                counts if self.instances else None,
             )
         )
         asked = iter(self.ask(with_phrases))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.groundings import Grounding, phrase_texts, prepare_sample, refine_masks, write_predictions
-from flmm_plugin.models.instances import find_things
+from flmm_plugin.models.instances import Counts, find_things
 from flmm_plugin.models.losses import MaskLosses, average_over_phrases, resize_targets
 from flmm_plugin.models.mask_heads.batching import coarse_logits
 from flmm_plugin.models.preprocessing import OnCPU
@@ -186,18 +186,18 @@ class FLMM(HubModel):
         images: Sequence[Tensor],
         inputs: Sequence[LMMInputs],
         outputs: Sequence[LMMOutputs],
-        things: bool = False,
+        counts: Sequence[Counts] | None = None,
     ) -> list[Grounding]:
         """Mask head and refiner; everything before the losses that is trained.
 
-        ``things``: find the things of each phrase as well.
+        ``counts``: of each image; where given, the things of each phrase are found as well.
         """
         regions = [lmm_inputs.finest_grid.region for lmm_inputs in inputs]
         coarse = coarse_logits(self.mask_head, [lmm_outputs.attention_maps for lmm_outputs in outputs], regions)
         texts = [self.text_prompts(lmm_outputs) for lmm_outputs in outputs] if self.uses_text else None
         features = None if self.sam is None else self.sam.encode_images(images)
         groundings = refine_masks(self.sam, images, features, coarse, texts)
-        return find_things(self.sam, images, features, groundings, texts) if things else groundings
+        return groundings if counts is None else find_things(self.sam, images, features, groundings, texts, counts)
 
     def text_prompts(self, lmm_outputs: LMMOutputs) -> list[Tensor]:
         """For each phrase (T, width of SAM's prompts)."""

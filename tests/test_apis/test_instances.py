@@ -10,6 +10,7 @@ import torch
 from pycocotools import mask as coco
 
 from flmm_plugin.apis import FLMMInferencer, read_image
+from flmm_plugin.apis.phrases.base import number_of
 from flmm_plugin.apis.pictures import describe, draw_answer
 from flmm_plugin.datasets.scenes import Scene, Thing, render
 from flmm_plugin.datasets.scenes.render import FIRST_THING
@@ -78,6 +79,28 @@ def test_parts_of_a_coarse_mask() -> None:
     assert (second > 0).nonzero().tolist() == (logits == 1).nonzero().tolist()
     assert first[7, 12] == -1 and second[2, 2] == -3 and first[0, 19] == -4 and first[11, 0] == -2
     assert torch.equal(split(logits - 9)[0], logits - 9)
+
+
+def test_as_many_hills_as_the_phrase_says() -> None:
+    """Two tops on one ridge, a third that lies below zero, and a fourth that is next to nothing."""
+    logits = torch.full((9, 30), -6.0)
+    logits[4, 2:13] = torch.tensor([1.0, 3, 5, 3, 1, 0.5, 1, 2, 4, 2, 1])
+    logits[2:5, 20] = torch.tensor([-4.0, -1, -2])
+    logits[7, 27] = -4.5
+    two = split(logits, 2)
+    assert len(split(logits)) == 1 and [int(part.argmax()) % 30 for part in two] == [4, 20]
+    first, faint, second = split(logits, 3)
+    assert (first > 0).nonzero()[:, 1].tolist() == list(range(2, 8)) and first[4, 10] < 0
+    assert (second > 0).nonzero()[:, 1].tolist() == list(range(8, 13))
+    assert (faint > 0).nonzero().tolist() == [[3, 20], [4, 20]]  # cut at 6/11 of its height
+    assert len(split(logits, 9)) == 3 and len(split(logits - 9, 3)) == 1 and len(split(logits.abs(), 3)) == 1
+
+
+def test_numbers_of_phrases() -> None:
+    for phrase, number in {'two red stars': 2, 'The three dogs': 3, 'all 12 boats': 12}.items():
+        assert number_of(phrase) == number
+    for phrase in ('a star', 'two', '', 'the woman with two dogs', '1 dog', '1950 cars'):
+        assert number_of(phrase) is None
 
 
 def test_masks_that_overlap_are_one_thing() -> None:

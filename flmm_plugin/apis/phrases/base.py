@@ -37,6 +37,7 @@ HANGS = re.compile(
 )
 #: Belong to the word beside them.
 SIGNS = frozenset('%+#°$€£')
+NUMBERS = {word: number for number, word in enumerate('two three four five six seven eight nine ten'.split(), 2)}
 QUANTITIES = frozenset('lot lots number couple kind kinds type types sort bit'.split())
 
 
@@ -86,6 +87,13 @@ def names_a_thing(phrase: str, after: str = '') -> bool:
         hangs = HANGS.match(after)
         return hangs is not None and hangs[1].casefold() not in PLACE_WORDS | PLACE_ADJECTIVES | PICTURE_WORDS
     return head not in QUANTITIES
+
+
+def number_of(phrase: str) -> int | None:
+    """How many things a phrase says that it names, from 2 on: "the two red stars", "3 dogs"; None where it does not."""
+    before, *rest = [word for word in words(phrase) if word not in ARTICLES | {'these', 'those', 'all'}] or ['']
+    number = int(before) if before.isdecimal() and len(before) < 3 else NUMBERS.get(before, 0)
+    return number if rest and number > 1 else None
 
 
 def head_noun(content: list[str]) -> str:
