@@ -35,6 +35,8 @@ def why_not(config: Any) -> str | None:
         return 'the image is given as queries of a resampler, each of which looks at all of it: no token has a place'
     if getattr(text, 'attn_logit_softcapping', None):
         return 'its text caps the logits of attention (attn_logit_softcapping), which fast kernels leave out'
+    if getattr(config, 'canvas_length', None):
+        return 'it denoises blocks of words, which see each other before they are said: no word has one map'
     whole = AutoModelForImageTextToText._model_mapping[type(config)]
     if getattr(AutoModel._model_mapping.get(type(text), whole), '_supports_sdpa', None) is False:
         return "its attention is not transformers' SDPA (it has sinks, a bias, or code of its own) and is not captured"

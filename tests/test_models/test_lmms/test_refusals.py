@@ -34,6 +34,7 @@ TYPES = {
     'unlimited_ocr': 'reference_sliding_attention',
     'inkling_mm_model': 'hybrid_sliding',
     'pi0': 'no layers',
+    'diffusion_gemma': 'denoises blocks of words',
     'mllama': 'cross-attention',
 }
 
