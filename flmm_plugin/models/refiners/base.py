@@ -192,8 +192,12 @@ class PromptedRefiner(nn.Module, ABC):
         )
 
     def mask_prompts(self, logits: Tensor, input_size: Size) -> Tensor:
-        """Logits laid on the square input, outside the image as surely background as the lowest of them."""
-        return lay_on_square(logits, input_size, self.side, self.mask_size)
+        """Logits laid on the square input."""
+        return lay_on_square(logits, self.outside(logits), input_size, self.side, self.mask_size)
+
+    def outside(self, logits: Tensor) -> Tensor:
+        """The logit beyond the image, (P, 1, 1): the lowest of the phrase, so that no other changes it; -1 at most."""
+        return logits.detach().float().amin(dim=(1, 2), keepdim=True).clamp(max=-1.0)
 
     def boxes(self, logits: Tensor, size: Size, input_size: Size) -> Tensor:
         """(P, 4) boxes x0, y0, x1, y1 around the masks in the input; the whole image for an empty mask."""

@@ -29,17 +29,15 @@ def fit_longest_side(size: Size, side: int) -> Size:
     return height, width
 
 
-def lay_on_square(logits: Tensor, input_size: Size, side: int, prompt_size: Size) -> Tensor:
+def lay_on_square(logits: Tensor, outside: Tensor, input_size: Size, side: int, prompt_size: Size) -> Tensor:
     """Mask prompts (P, 1, *prompt_size) fp32 of logits (P, h, w) over an image.
 
-    The image fills ``input_size`` of SAM's square input. Outside it the prompts are as surely background as the lowest
-    of the logits, -1 at least.
+    The image fills ``input_size`` of SAM's square input; the logit ``outside`` it is () or (P, 1, 1).
     """
     steps = [((inside, side), (prompt, prompt)) for inside, prompt in zip(input_size, prompt_size, strict=True)]
     rows, columns = (_matrix(*about, logits.device) for about in zip(size_of(logits), steps, strict=True))
-    outside = 1 - rows.sum(dim=1)[:, None] * columns.sum(dim=1)
-    lowest = logits.detach().float().min().clamp(max=-1.0)
-    return (_product(rows, logits, columns) + lowest * outside)[:, None]
+    missing = 1 - rows.sum(dim=1)[:, None] * columns.sum(dim=1)
+    return (_product(rows, logits, columns) + outside * missing)[:, None]
 
 
 def spread_over_image(masks: Tensor, whole: Size, side: int, input_size: Size, size: Size) -> Tensor:

@@ -79,6 +79,10 @@ class SAMRefiner(PromptedRefiner):
         """Features (1, D, S / patch, S / patch) of each image, its only map."""
         return [maps for (maps,) in super().encode_images(images)]
 
+    def outside(self, logits: Tensor) -> Tensor:
+        """As the authors have it: the lowest of all phrases of the image, ()."""
+        return logits.detach().float().min().clamp(max=-1.0)
+
     def embed(
         self, boxes: Tensor | None, masks: Tensor | None, points: tuple[Tensor, Tensor] | None, count: int
     ) -> tuple[Tensor, Tensor]:

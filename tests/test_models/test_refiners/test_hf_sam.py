@@ -84,11 +84,15 @@ def test_masks_are_those_of_transformers(folder: Path, prompts: tuple[str, ...])
 def test_all_phrases_at_once_are_those_one_by_one(folder: Path) -> None:
     sam = refiner(folder)
     images, coarse, texts = given()
+    coarse = [logits * torch.arange(1.0, len(logits) + 1)[:, None, None] for logits in coarse]  # some go lower
     with torch.no_grad():
         together = sam.refine(images, sam.encode_images(images), coarse, texts)
         for image, logits, words, (masks, scores) in zip(images, coarse, texts, together, strict=True):
             for phrase in range(len(logits)):
-                one, score = sam(image, logits[phrase : phrase + 1], words[phrase : phrase + 1])
+                alone = logits[phrase : phrase + 1]
+                one, score = sam(image, alone, words[phrase : phrase + 1])
+                prompts = (sam.mask_prompts(own, sam.input_size(image)) for own in (logits, alone))
+                torch.testing.assert_close(next(prompts)[phrase], next(prompts)[0])
                 torch.testing.assert_close(masks[phrase], one[0], atol=1e-4, rtol=0)
                 torch.testing.assert_close(scores[phrase], score[0], atol=1e-4, rtol=0)
         assert not torch.allclose(

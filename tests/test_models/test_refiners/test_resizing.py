@@ -24,9 +24,10 @@ def test_mask_prompts(input_size: tuple[int, int]) -> None:
     logits = random_masks(10, 15)
     resized = F.interpolate(logits[:, None], size=input_size, mode='bilinear')
     padding = (0, SIDE - input_size[1], 0, SIDE - input_size[0])
-    padded = F.pad(resized, padding, value=min(-1.0, logits.min().item()))
+    lowest = min(-1.0, logits.min().item())
+    padded = F.pad(resized, padding, value=lowest)
     expected = F.interpolate(padded, size=(32, 24), mode='bilinear')
-    found = lay_on_square(logits, input_size, SIDE, (32, 24))
+    found = lay_on_square(logits, torch.tensor(lowest), input_size, SIDE, (32, 24))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
