@@ -24,7 +24,7 @@ def load(*words: str | Path):
 def test_an_lmm_and_a_segmenter_by_name(tmp_path: Path) -> None:
     ask = load(*LMM, '--sam', 'flmm_plugin::tiny_sam.safetensors', '--checkpoint', 'none', '--min-score', '0.4')
     assert type(ask.model.mask_head).__name__ == 'AttentionMaskHead' and ask.grounder.min_score == 0.4
-    assert ask.model.sam.prompts == ('mask', 'box') and len(ask.model.lmm.heads) == 8
+    assert ask.model.sam.prompts == ('mask', 'box') and len(ask.model.lmm.heads) == 24
 
 
 def test_a_config_with_nothing_to_train_needs_no_checkpoint() -> None:

@@ -34,7 +34,8 @@ def test_same_losses_and_nothing_frozen_is_computed_again(
     # Without: once for the losses and in two rounds, in batches of two. With: once each, to fill the folders.
     assert sum(read) == 4 * 3 + 4 * 2
     half, exact = row['half'], row['exact']
-    assert 0 < half['max_difference'] < 1e-2  # rounding changes the updates, and those the later losses
+    # Rounding changes the first update, and that the later losses (of about 2), by as much as the weights have it.
+    assert 0 < half['max_difference'] < 0.1
     assert half['mean_difference'] <= half['max_difference']
     assert exact['max_difference'] == exact['mean_difference'] == 0
     assert exact['bytes_on_disk'] > 1.5 * half['bytes_on_disk'] > 4 * 30_000

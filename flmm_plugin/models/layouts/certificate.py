@@ -126,7 +126,8 @@ def by_bits(lmm: Any, grid: Tile, size: tuple[int, int], index: int) -> tuple[Te
 
 
 def by_centroid(lmm: Any, grid: Tile, size: tuple[int, int], index: int) -> tuple[Tensor, Tensor, float]:
-    """As :func:`by_bits`, for 25 squares and the middle of the tokens' change."""
+    """As :func:`by_bits`, for 25 squares, white and black (a trained tower may hardly see one), and the middle of the
+    tokens' change."""
     rows, cols = grid.tokens.shape
     places, start = grid_places(lmm, size, index), blank(lmm, size, False)
     xs = (torch.arange(cols).repeat(rows) + 0.5) / cols * grid.box.width + grid.box.left
@@ -136,7 +137,7 @@ def by_centroid(lmm: Any, grid: Tile, size: tuple[int, int], index: int) -> tupl
         spot = torch.zeros(size, dtype=torch.bool)
         top, left = int(size[0] * (y - 0.08)), int(size[1] * (x - 0.08))
         spot[top : top + max(1, int(size[0] * 0.16)), left : left + max(1, int(size[1] * 0.16))] = True
-        changed = change(lmm, spot, start, False)[places]
+        changed = sum(change(lmm, spot, start, False, value)[places] for value in (255, 0))
         weights = (changed - changed.median()).clamp(min=0) ** 2
         weights = weights / weights.sum().clamp(min=1e-12)
         offset = float((((weights * xs).sum() - x) ** 2 + ((weights * ys).sum() - y) ** 2).sqrt())
@@ -181,9 +182,9 @@ def blank(lmm: Any, size: tuple[int, int], localized: bool) -> Tensor:
     return decoder_inputs(lmm, torch.full((3, *size), GREY, dtype=torch.uint8), localized)
 
 
-def change(lmm: Any, painted: Tensor, start: Tensor, localized: bool) -> Tensor:
-    """(N,) how far the decoder's inputs move from ``start`` where (H, W) is painted white."""
-    picture = torch.where(painted, 255, GREY).to(torch.uint8).expand(3, -1, -1)
+def change(lmm: Any, painted: Tensor, start: Tensor, localized: bool, value: int = 255) -> Tensor:
+    """(N,) how far the decoder's inputs move from ``start`` where (H, W) is painted, white by default."""
+    picture = torch.where(painted, value, GREY).to(torch.uint8).expand(3, -1, -1)
     return (decoder_inputs(lmm, picture, localized) - start).norm(dim=-1)
 
 
