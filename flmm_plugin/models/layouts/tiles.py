@@ -52,14 +52,23 @@ def square_tiles(shown: Shown, count: int) -> list[Tile]:
     """Tiles of (T, H, W) pixels, whose ``count`` tokens are shared out evenly, row by row."""
     tiles, height, width = shown.x.shape
     each, rest = divmod(count, tiles)
+    lead, shape = 0, tile_shape(each, height, width)
+    if shape is None:  # a class token that is kept comes before the patches
+        lead, shape = 1, tile_shape(each - 1, height, width)
+        shape = shape if is_exact(shape, height, width) else None
+    if rest or shape is None:
+        raise LayoutError(f'{count} image tokens do not lie on {tiles} tiles of {height} x {width} pixels: {NO_PLACE}')
+    rows, cols, end = shape
+    tokens = torch.arange(count).view(tiles, each)[:, lead:].view(tiles, rows, cols + end)[..., :cols]
+    return [pixel_tile(shown, index, own) for index, own in enumerate(tokens) if not shown.x[index].isnan().all()]
+
+
+def tile_shape(each: int, height: int, width: int) -> tuple[int, int, int] | None:
+    """Rows, columns and what ends each row, of ``each`` tokens on a tile; None if they do not fill it."""
     plain, ended = row_shape(each, height, width, 0), row_shape(each, height, width, 1)
     # Rows that end with a token of their own make square cells; counted as cells, those tokens would bend them.
     shape = ended if is_exact(ended, height, width) and not is_exact(plain, height, width) else plain
-    if rest or shape is None or not same_aspect(*shape[:2], height, width):
-        raise LayoutError(f'{count} image tokens do not lie on {tiles} tiles of {height} x {width} pixels: {NO_PLACE}')
-    rows, cols, end = shape
-    tokens = torch.arange(count).view(tiles, rows, cols + end)[..., :cols]
-    return [pixel_tile(shown, index, own) for index, own in enumerate(tokens) if not shown.x[index].isnan().all()]
+    return shape if shape is not None and same_aspect(*shape[:2], height, width) else None
 
 
 def row_shape(each: int, height: int, width: int, end: int) -> tuple[int, int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from flmm_plugin.models.layouts.ramp import Shown, measure
 from flmm_plugin.models.layouts.tiles import Tile, square_tiles
 from flmm_plugin.models.lmms import AutoLMM
 from tests.auto_families import FAMILIES, MORE_FAMILIES
+from tests.tiny_llava import save_tiny_llava
 
 WRONG: dict[str, Callable[[Tensor], Tensor]] = {
     'transposed': lambda tokens: tokens.T.reshape(tokens.shape),
@@ -88,6 +90,18 @@ def test_rows_that_end_with_a_token():
     across, down = torch.linspace(0.01, 0.99, 50).expand(1, 30, -1), torch.linspace(0.01, 0.99, 30)[None, :, None]
     (tile,) = square_tiles(Shown(across, down.expand_as(across), 50), 18)
     assert tile.tokens.tolist() == [[0, 1, 2, 3, 4], [6, 7, 8, 9, 10], [12, 13, 14, 15, 16]]
+
+
+def test_class_token_that_is_kept(tmp_path: Path):
+    """A LLaVA that takes all that its tower gives: the image's tokens begin with one that has no place."""
+    folder = save_tiny_llava(tmp_path)
+    for name in ('config.json', 'processor_config.json'):
+        kept = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({**kept, 'vision_feature_select_strategy': 'full'}))
+    lmm = AutoLMM(str(folder), certify=False)
+    (grid,) = lmm.layout((60, 80)).grids
+    assert int(grid.tokens.min()) == 1
+    assert all(verdict.exact and not verdict.wrong for verdict in certify_layout(lmm))
 
 
 def test_processor_without_pixel_values():
