@@ -137,7 +137,8 @@ def by_centroid(lmm: Any, grid: Tile, size: tuple[int, int], index: int) -> tupl
         spot = torch.zeros(size, dtype=torch.bool)
         top, left = int(size[0] * (y - 0.08)), int(size[1] * (x - 0.08))
         spot[top : top + max(1, int(size[0] * 0.16)), left : left + max(1, int(size[1] * 0.16))] = True
-        changed = sum(change(lmm, spot, start, False, value)[places] for value in (255, 0))
+        white, black = (change(lmm, spot, start, False, value)[places] for value in (255, 0))
+        changed = white + black
         weights = (changed - changed.median()).clamp(min=0) ** 2
         weights = weights / weights.sum().clamp(min=1e-12)
         offset = float((((weights * xs).sum() - x) ** 2 + ((weights * ys).sum() - y) ** 2).sqrt())
