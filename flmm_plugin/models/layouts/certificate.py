@@ -9,6 +9,7 @@ Shape shorthand: (r, c) cells of a grid.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -126,14 +127,15 @@ def by_bits(lmm: Any, grid: Tile, size: tuple[int, int], index: int) -> tuple[Te
 
 
 def by_centroid(lmm: Any, grid: Tile, size: tuple[int, int], index: int) -> tuple[Tensor, Tensor, float]:
-    """As :func:`by_bits`, for 25 squares, white and black (a trained tower may hardly see one), and the middle of the
-    tokens' change."""
+    """As :func:`by_bits`, by the middle of the tokens' change under 16 squares, white and black: a trained tower may
+    hardly see one of the two."""
     rows, cols = grid.tokens.shape
     places, start = grid_places(lmm, size, index), blank(lmm, size, False)
     xs = (torch.arange(cols).repeat(rows) + 0.5) / cols * grid.box.width + grid.box.left
     ys = (torch.arange(rows).repeat_interleave(cols) + 0.5) / rows * grid.box.height + grid.box.top
     wrong, tried, worst = torch.zeros(rows * cols, dtype=torch.bool), torch.zeros(rows * cols, dtype=torch.bool), 0.0
-    for x, y in ((x, y) for x in torch.linspace(0.15, 0.85, 5) for y in torch.linspace(0.15, 0.85, 5)):
+    middles = (spread(grid.box.left, grid.box.right), spread(grid.box.top, grid.box.bottom))
+    for x, y in itertools.product(*middles):
         spot = torch.zeros(size, dtype=torch.bool)
         top, left = int(size[0] * (y - 0.08)), int(size[1] * (x - 0.08))
         spot[top : top + max(1, int(size[0] * 0.16)), left : left + max(1, int(size[1] * 0.16))] = True
@@ -145,6 +147,12 @@ def by_centroid(lmm: Any, grid: Tile, size: tuple[int, int], index: int) -> tupl
         cell = int(((xs - x) ** 2 + (ys - y) ** 2).argmin())
         tried[cell], wrong[cell], worst = True, wrong[cell] | (offset > MAX_OFFSET), max(worst, offset)
     return wrong, tried, worst
+
+
+def spread(first: float, last: float) -> Tensor:
+    """Four middles of squares between two edges of a grid, as far as they lie in the picture."""
+    first, last = max(first, 0.0), min(last, 1.0)
+    return first + (last - first) * torch.linspace(0.15, 0.85, 4)
 
 
 def inside_cells(grid: Tile, size: tuple[int, int]) -> Tensor:
