@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -19,6 +20,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 aten = torch.ops.aten
 CUDA = torch.device('cuda', 0)
+TORCH = f'{Path(torch.__file__).parent}/'
 #: The host must know what is in these before it can go on: values, or how many there are.
 WAITS = {
     aten._local_scalar_dense.default,
@@ -111,7 +113,7 @@ def crosses(source: Tensor, to_cuda: bool, non_blocking: bool) -> bool:
 
 
 def place(func: Any) -> str:
-    frames = [f for f in traceback.extract_stack() if '/torch/' not in f.filename and __file__ != f.filename]
+    frames = [f for f in traceback.extract_stack() if not f.filename.startswith(TORCH) and __file__ != f.filename]
     return f'{frames[-1].filename}:{frames[-1].lineno} {func}'
 
 

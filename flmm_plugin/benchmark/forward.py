@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flmm_plugin.models.capture.hidden_states import find_decoder
 from flmm_plugin.models.capture.recording import stack_grids
 from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.models.lmms.compat import last_logits_only
@@ -32,7 +31,7 @@ class Kept:
 @contextmanager
 def attention_of(lmm: FrozenLMM, name: str) -> Iterator[None]:
     """Switch the language model to another attention implementation."""
-    config: Any = find_decoder(lmm.model, lmm.config.text_config).config
+    config: Any = lmm.decoder.config
     before = config._attn_implementation
     config._attn_implementation = name
     try:

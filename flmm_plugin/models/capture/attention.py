@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from flmm_plugin.models.capture.captured import AttendedLayer, AttentionCapture
+from flmm_plugin.models.capture.attended import AttendedLayer
+from flmm_plugin.models.capture.captured import AttentionCapture
 from flmm_plugin.models.capture.last_layer import attend_rows
 from flmm_plugin.models.capture.selection import AttentionSelection
 
@@ -46,9 +48,10 @@ def select_attention(
     *,
     heads: Mapping[int, Tensor] | None = None,
     unmasked: bool = False,
-    read: Sequence[Tensor] | None = None,
+    read_alone: bool = False,
     layers: Sequence[int] | None = None,
     masks: Sequence[Tensor] | None = None,
+    device: torch.device | None = None,
 ) -> Iterator[AttentionCapture]:
     """Capture the selected attention of the forward pass run inside the block.
 
@@ -59,15 +62,15 @@ def select_attention(
         heads: for each of the layers that report the (K,) int64 heads to keep, all by default.
         unmasked: padding is on the right, where no token that counts sees it: none of it is hidden. Where causality is
             all that is left, there is no mask then; with one, the kernels compute the hidden half too.
-        read: for each sample the (T,) int64 positions among the queries whose results the last layer is asked for, the
-            selected rows among them; all by default.
+        read_alone: the last layer is asked for the results of the selected rows alone.
         layers: which of them attend and must report; all by default.
         masks: for each layer what may be seen, bool (1, 1, Q, N), in place of what transformers makes.
+        device: where the maps are kept, by default with the columns. Selections may be anywhere: they are moved.
 
     Raises:
         RuntimeError: when the block ends and a layer did not report.
     """
-    capture = AttentionCapture(selections, num_layers, num_heads, heads, unmasked, read, layers, masks)
+    capture = AttentionCapture(selections, num_layers, num_heads, heads, unmasked, read_alone, layers, masks, device)
     token = _active.set(capture)
     try:
         yield capture
@@ -99,20 +102,21 @@ def capturing_sdpa(
     """
     capture = _active.get()
     if capture is not None:
-        for name, what in UNKNOWN.items():
-            if kwargs.get(name) is not None:
-                raise NotImplementedError(f'attention with {what} ({name}) cannot be captured exactly')
+        for name in UNKNOWN.keys() & kwargs.keys():
+            if kwargs[name] is not None:
+                raise NotImplementedError(f'attention with {UNKNOWN[name]} ({name}) cannot be captured exactly')
         layer = cast(int, module.layer_idx)
         if capture.masks is not None:
-            attention_mask = capture.masks[layer].to(query.device)
+            attention_mask = capture.shared.mask(capture.masks[layer], query.device)
         elif capture.unmasked and not MASKS_BY_FUNCTION:
             attention_mask = None
         causal = getattr(module, 'is_causal', True) if is_causal is None else is_causal
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-        capture.add(AttendedLayer(layer, query, key, attention_mask, scale, causal))
-        if capture.read is not None and layer == capture.num_layers - 1:
-            options = dict(dropout=dropout, scaling=scaling)
-            return attend_rows(module, query, key, value, attention_mask, capture.read, causal, **options), None
+        attended = AttendedLayer(layer, query, key, attention_mask, scale, causal)
+        capture.add(attended)
+        if capture.read_alone and layer == capture.num_layers - 1:
+            places, visible = capture.shared.places(attended), capture.shared.visible(attended)
+            return attend_rows(module, query, key, value, places, visible, dropout=dropout, scaling=scaling), None
     return sdpa_attention_forward(
         module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs
     )

@@ -2,37 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from flmm_plugin.models.capture.around import surrounded
+from flmm_plugin.models.capture.room import SMALL, room_for
+
 
 @dataclass
 class HiddenStates:
-    """``kept[b]``: (L, T, D) of sample ``b``, for the ``rows`` asked for; layers are added one after the other.
+    """The hidden states of some tokens, ``kept`` (L, R, D); layers are added one after the other.
 
-    ``stream``: which of several is the layers' own, where they carry several, (S, B, N, D).
+    ``places``: (R,) int64 of the tokens, counted through the samples of the batch. ``stream``: which of several is the
+    layers' own, where they carry several, (S, B, N, D).
     """
 
-    rows: Sequence[Tensor]
-    kept: list[Tensor]
+    places: Tensor
+    kept: Tensor
     stream: int = 0
     layers: int = 0
+    waits: bool = True
+    waiting: list[Tensor] = field(default_factory=list)
+    room: int = 1
+
+    def watch(self, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Add what a layer gives back, the first of several."""
+        output = forward(*args, **kwargs)
+        self.add(output if isinstance(output, Tensor) else output[0])
+        return output
 
     def add(self, states: Tensor) -> None:
         if states.ndim == 4:  # several streams side by side (AltUp): the others are predicted from this one
             states = states[self.stream]
-        for b, (rows, kept) in enumerate(zip(self.rows, self.kept, strict=True)):
-            kept[self.layers] = states[b, rows.to(states.device)]
-        self.layers += 1
+        if self.waiting and self.waiting[-1].device != states.device:
+            self.take()
+        if not self.waiting and self.waits and states.nbytes <= SMALL:
+            self.room = room_for(3 * states.nbytes, states.device.type)  # a third of what layers of attention have
+        self.waiting.append(states)
+        if len(self.waiting) >= self.room:
+            self.take()
 
-    def stacked(self, sample: int) -> Tensor:
-        """(L, T, D)"""
-        return self.kept[sample]
+    def take(self) -> None:
+        """Take the rows of all layers that wait."""
+        if not self.waiting:
+            return
+        waiting, self.waiting = self.waiting, []
+        places = self.places.to(waiting[0].device)
+        first, self.layers = self.layers, self.layers + len(waiting)
+        if len(waiting) > 1:
+            self.kept[first : self.layers] = torch.stack(waiting).flatten(1, 2).index_select(1, places)
+        elif (waiting[0].device, waiting[0].dtype) == (self.kept.device, self.kept.dtype):
+            torch.index_select(waiting[0].flatten(0, 1), 0, places, out=self.kept[first])
+        else:
+            self.kept[first] = waiting[0].flatten(0, 1).index_select(0, places)
 
 
 def find_decoder(model: nn.Module, text_config: Any) -> nn.Module:
@@ -46,25 +73,28 @@ def find_decoder(model: nn.Module, text_config: Any) -> nn.Module:
 
 
 @contextmanager
-def record_hidden_states(model: Any, text_config: Any, rows: Sequence[Tensor]) -> Iterator[HiddenStates]:
+def record_hidden_states(model: Any, decoder: Any, places: Tensor, waits: bool = True) -> Iterator[HiddenStates]:
     """Record, inside the block, what ``output_hidden_states=True`` would return, embeddings excluded.
 
     As there, the last entry is the final norm's output, the others are the layers' own.
-    """
-    decoder: Any = find_decoder(model, text_config)
-    like = next(decoder.layers[-1].parameters())
-    # Before the pass: in among its large tensors, what stays of each layer would hold up the memory they leave.
-    shapes = [(len(decoder.layers), len(own), text_config.hidden_size) for own in rows]
-    kept = [torch.empty(*shape, dtype=model.dtype, device=like.device) for shape in shapes]
-    recorded = HiddenStates(rows, kept, getattr(text_config, 'altup_active_idx', 0))
 
-    def hook(module: nn.Module, args: Any, output: Any) -> None:
-        recorded.add(output if isinstance(output, Tensor) else output[0])
+    Args:
+        decoder: of :func:`find_decoder`.
+        places: see :class:`HiddenStates`.
+        waits: may several layers be looked at together? Not where image tokens are among the places: some decoders add
+            to those of a layer's results what the image shows, in place (Qwen3-VL).
+
+    Raises:
+        RuntimeError: when the block ends and a layer has not passed in this thread.
+    """
+    config, like = decoder.config, next(decoder.layers[-1].parameters())
+    # Before the pass: in among its large tensors, what stays of each layer would hold up the memory they leave.
+    kept = torch.empty(len(decoder.layers), len(places), config.hidden_size, dtype=model.dtype, device=like.device)
+    recorded = HiddenStates(places, kept, getattr(config, 'altup_active_idx', 0), waits=waits)
 
     # What the decoder gives back is its last layer's output after the final norm, whatever that is called.
-    handles = [module.register_forward_hook(hook) for module in [*decoder.layers[:-1], decoder]]
-    try:
+    with surrounded([*list(decoder.layers)[:-1], decoder], recorded.watch):
         yield recorded
-    finally:
-        for handle in handles:
-            handle.remove()
+    recorded.take()
+    if recorded.layers != len(kept):
+        raise RuntimeError(f'{recorded.layers} of {len(kept)} layers passed: run one forward pass in the same thread')

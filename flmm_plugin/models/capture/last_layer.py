@@ -8,93 +8,60 @@ Shape shorthand: B samples, H query heads, G key/value heads, N keys, Q queries,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from flmm_plugin.models.capture.hidden_states import find_decoder
+from flmm_plugin.models.capture.around import surrounded
 
 
 @contextmanager
-def skip_unread_rows(model: nn.Module, text_config: Any, rows: Sequence[Tensor]) -> Iterator[None]:
+def skip_unread_rows(decoder: Any, places: Tensor) -> Iterator[None]:
     """Inside the block, let the last layer compute the queries, the attention's output and the MLP of some rows alone.
 
-    They count as zero elsewhere. Layers of another make, without modules of these names, compute everything.
+    They count as zero elsewhere, and in other threads nothing changes. Layers of another make, without modules of these
+    names, compute everything.
 
     Args:
-        rows: for each sample of the batch the (T,) int64 positions whose hidden states are read.
+        decoder: the stack of the language model's layers.
+        places: (R,) int64 of the rows whose hidden states are read, counted through the samples of the batch.
     """
-    decoder: Any = find_decoder(model, text_config)
+
+    def some(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        # What else a module is told of each token (experts for images) would have to be gathered too.
+        if not args or any(isinstance(value, Tensor) for value in (*args[1:], *kwargs.values())):
+            return forward(*args, **kwargs)
+        states = args[0]
+        output = forward(states.flatten(0, -2).index_select(0, places.to(states.device))[None], *args[1:], **kwargs)
+        # An MLP of experts returns its router's logits too. Heads x head width need not be the hidden width.
+        made: Tensor = output[0] if isinstance(output, tuple) else output
+        whole = made.new_zeros(states.shape[:-1].numel(), made.shape[-1])
+        whole.index_copy_(0, places.to(made.device), made.view(len(places), -1))
+        whole = whole.view(*states.shape[:-1], -1)
+        return (whole, *output[1:]) if isinstance(output, tuple) else whole
+
     layer = decoder.layers[-1]
     attention = getattr(layer, 'self_attn', None)
     parts = [getattr(attention, 'q_proj', None), getattr(attention, 'o_proj', None), getattr(layer, 'mlp', None)]
-    samples = torch.cat([torch.full_like(own, index) for index, own in enumerate(rows)])
-    positions = torch.cat(list(rows))
-    shape: torch.Size | None = None
-
-    def gather(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
-        nonlocal shape
-        # What else a module is told of each token (experts for images) would have to be gathered too.
-        told = any(isinstance(value, Tensor) for value in (*args[1:], *kwargs.values()))
-        shape = None if told or not args else args[0].shape
-        if shape is None:
-            return None
-        return (args[0][None, samples.to(args[0].device), positions.to(args[0].device)], *args[1:]), kwargs
-
-    def scatter(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        if shape is None:
-            return None
-        # An MLP of experts returns its router's logits too. Heads x head width need not be the hidden width.
-        made: Tensor = output[0] if isinstance(output, tuple) else output
-        whole = made.new_zeros(*shape[:-1], made.shape[-1])
-        whole[samples.to(made.device), positions.to(made.device)] = made.view(len(samples), -1)
-        return (whole, *output[1:]) if isinstance(output, tuple) else whole
-
-    handles = []
-    for part in parts:
-        if part is not None:
-            handles += [part.register_forward_pre_hook(gather, with_kwargs=True), part.register_forward_hook(scatter)]
-    try:
+    with surrounded([part for part in parts if part is not None], some):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def attend_rows(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None,
-    rows: Sequence[Tensor],
-    causal: bool,
-    **options: Any,
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, places: Tensor, visible: Tensor, **options: Any
 ) -> Tensor:
-    """transformers' SDPA for the given rows alone, zero elsewhere: (B, Q, H, D).
+    """transformers' SDPA for some rows alone, zero elsewhere: (B, Q, H, D).
 
     Args:
         query: (B, H, Q, D), and ``key`` and ``value`` (B, G, N, D). With a cache the Q queries are the last of N.
-        mask: None, or (1 or B, 1 or H, Q, >=N), additive float or bool (True = may attend).
-        rows: for each sample the (T,) int64 positions among the Q queries.
-        causal: hide the keys after each row where ``mask`` is None.
+        places: (B, H, T, D) of :meth:`SelectedRows.places`; any row may come twice.
+        visible: (B, 1 or H, T, N), what is added to their scores.
         options: ``dropout`` and ``scaling`` of transformers' function.
     """
-    # Under autocast the values have the dtype of the result; rotary embeddings may have left queries in fp32.
-    attended = value.new_zeros(query.shape[0], query.shape[2], query.shape[1], value.shape[-1])
-    masks = None if mask is None else mask.expand(len(query), -1, -1, -1)
-    num_keys = key.shape[2]
-    for b, own in enumerate(rows):
-        one, own = slice(b, b + 1), own.to(query.device)
-        visible = None if masks is None else masks[one, :, own, :num_keys]
-        if visible is None and causal:
-            last = own + num_keys - query.shape[2]
-            visible = (torch.arange(num_keys, device=own.device) <= last[:, None])[None, None]
-        attended[b, own] = sdpa_attention_forward(
-            module, query[one, :, own], key[one], value[one], visible, is_causal=False, **options
-        )[0][0]
-    return attended
+    rows = query.gather(2, places)
+    attended = sdpa_attention_forward(module, rows, key, value, visible, is_causal=False, **options)[0]
+    whole = attended.new_zeros(len(query), query.shape[2], *attended.shape[2:])
+    return whole.scatter_(1, places[:, :1, :, :1].transpose(1, 2).expand_as(attended), attended)

@@ -37,7 +37,7 @@ def attends_everywhere(text_config: Any) -> bool:
 
 
 def mask_layers(kinds: Sequence[str], text_config: Any, visible: Tensor, positions: Tensor) -> list[Tensor]:
-    """For each layer the bool mask (1, 1, Q, N) of what may be attended to.
+    """For each layer the bool mask (1, 1, Q, N) of what may be attended to, the same tensor for all of a kind.
 
     Args:
         visible: (Q, N) bool, what a layer of full attention may see.
@@ -50,4 +50,5 @@ def mask_layers(kinds: Sequence[str], text_config: Any, visible: Tensor, positio
     if CHUNKED in kinds:
         chunk = text_config.attention_chunk_size
         masks[CHUNKED] = visible & (positions // chunk == torch.div(own, chunk, rounding_mode='floor'))
-    return [masks[kind][None, None] for kind in kinds]
+    shaped = {kind: mask[None, None] for kind, mask in masks.items()}
+    return [shaped[kind] for kind in kinds]

@@ -7,13 +7,15 @@ overwrites. Here it is kept with the keys and values that it belongs to.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import Cache, DynamicCache
+
+from flmm_plugin.models.capture.around import surrounded
 
 
 class KeptTokens(DynamicCache):
@@ -28,29 +30,23 @@ class KeptTokens(DynamicCache):
 
 @contextmanager
 def positions_of(decoder: nn.Module, past: Cache) -> Iterator[None]:
-    """Inside the block, tokens that go on from ``past`` stand where its own image puts them.
+    """Inside the block, tokens that go on from ``past`` in this thread stand where its own image puts them.
 
     When the decoder reads the image, its own positions are looked at; when it goes on, they are set.
     """
 
-    def hook(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
+    def placed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         tokens = kwargs['input_ids'] if kwargs.get('inputs_embeds') is None else kwargs['inputs_embeds']
         length, known = tokens.shape[1], past.get_seq_length()
         if not known:
             past.shift = shift_of(kwargs.get('position_ids'), length)
         elif past.shift is not None:
             places = torch.arange(known, known + length, device=tokens.device)
-            return args, {**kwargs, 'position_ids': (places + past.shift).expand(len(tokens), -1)}
-        return None
+            kwargs['position_ids'] = (places + past.shift).expand(len(tokens), -1)
+        return forward(*args, **kwargs)
 
-    if not isinstance(past, KeptTokens):
+    with surrounded([decoder], placed) if isinstance(past, KeptTokens) else nullcontext():
         yield
-        return
-    handle = decoder.register_forward_pre_hook(hook, with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def shift_of(positions: Tensor | None, length: int) -> Tensor | None:

@@ -19,10 +19,15 @@ from flmm_plugin.models.capture.last_layer import skip_unread_rows
 from flmm_plugin.models.capture.layers import attention_layers
 from flmm_plugin.structures import LMMInputs, LMMOutputs
 
+#: Tokens of a pass for which it does not pay to leave work of the last layer out, by kind of device: a GPU has it done
+#: before the host has said what is left out.
+FEW = {'cuda': 1024}
+
 
 @contextmanager
 def record_outputs(
     model: Any,
+    decoder: Any,
     samples: Sequence[LMMInputs],
     *,
     cached: int = 0,
@@ -35,27 +40,22 @@ def record_outputs(
 
     Args:
         model: an LMM of transformers.
+        decoder: the stack of its language model's layers.
         samples: the batch, whole.
         cached: how many tokens the forward pass leaves out at the beginning, because it has their keys and values.
         all_tokens: keep the hidden states of every token that passes, not of the phrases' alone.
         heads, unmasked, masks: see :func:`select_attention`.
     """
-    config, device = model.config.get_text_config(), model.device
+    config, device = decoder.config, model.device
     outputs: list[LMMOutputs] = []
-    selections = [
-        AttentionSelection(
-            rows=sample.phrase_rows.to(device, non_blocking=True),
-            phrases=sample.phrase_ids[sample.phrase_rows].to(device, non_blocking=True),
-            columns=torch.cat([grid.columns for grid in sample.grids]).to(device, non_blocking=True),
-            num_phrases=sample.num_phrases,
-        )
-        for sample in samples
-    ]
-    kept = [torch.arange(cached, len(s.input_ids)) if all_tokens else s.phrase_rows for s in samples]
-    rows = [(positions - cached).to(device, non_blocking=True) for positions in kept]
-    read = None if all_tokens else rows
-    if heads is not None:
-        heads = {layer: own.to(device, non_blocking=True) for layer, own in heads.items()}
+    selections = [select_phrases(sample) for sample in samples]
+    kept = [one.rows for one in selections]
+    if all_tokens:
+        kept = [torch.arange(cached, len(sample.input_ids)) for sample in samples]
+    length = max(len(sample.input_ids) for sample in samples) - cached
+    places = torch.cat([rows - cached + index * length for index, rows in enumerate(kept)])
+    places = places.to(device, non_blocking=True)
+    read_alone = not all_tokens and len(places) > 0 and length * len(samples) > FEW.get(device.type, 0)
     with (
         select_attention(
             selections,
@@ -63,22 +63,31 @@ def record_outputs(
             config.num_attention_heads,
             heads=heads,
             unmasked=unmasked,
-            read=read,
+            read_alone=read_alone,
             layers=attention_layers(config),
-            masks=None if masks is None else [mask.to(device, non_blocking=True) for mask in masks],
+            masks=masks,
+            device=device,
         ) as attention,
-        record_hidden_states(model, config, rows) as hidden_states,
-        nullcontext() if read is None else skip_unread_rows(model, config, read),
+        record_hidden_states(model, decoder, places, waits=not all_tokens) as hidden_states,
+        skip_unread_rows(decoder, places) if read_alone else nullcontext(),
     ):
         yield outputs
+    states = hidden_states.kept.split([len(rows) for rows in kept], dim=1)
     outputs += [
         LMMOutputs(
             attention_maps=stack_grids(attention.maps(index), sample),
-            hidden_states=hidden_states.stacked(index),
+            hidden_states=states[index].contiguous(),  # of a batch each its own: a view would keep all of them
             phrase_ids=sample.phrase_ids[kept[index]],
         )
         for index, sample in enumerate(samples)
     ]
+
+
+def select_phrases(sample: LMMInputs) -> AttentionSelection:
+    """What is kept of a sample's attention, on the host: a whole batch is moved at once."""
+    rows = sample.phrase_rows
+    columns = torch.cat([grid.columns for grid in sample.grids])
+    return AttentionSelection(rows, sample.phrase_ids[rows], columns, sample.num_phrases)
 
 
 def stack_grids(maps: Tensor, sample: LMMInputs) -> Tensor:

@@ -1,16 +1,17 @@
-"""Which part of the attention is kept.
+"""Which part of the attention is kept, and computing that part.
 
-Shape shorthand: H query heads, G key/value heads, N keys, Q queries, D head width, T phrase tokens, P phrases, C image
-columns, K heads that are kept.
+Shape shorthand: B samples, H query heads, G key/value heads, N keys, Q queries, D head width, T phrase tokens,
+P phrases, C image columns, K heads that are kept.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 
 @dataclass(frozen=True)
@@ -26,52 +27,81 @@ class AttentionSelection:
     columns: Tensor
     num_phrases: int
 
-    @cached_property
-    def averaging(self) -> Tensor:
-        """(P, T) fp32 matrix that averages the rows of each phrase."""
-        members = self.phrases == torch.arange(self.num_phrases, device=self.phrases.device)[:, None]
-        return members / members.sum(dim=1, keepdim=True)
+
+@dataclass(frozen=True)
+class SelectedRows:
+    """The rows of a batch's samples side by side.
+
+    ``rows``: (B, T) int64 places among the keys. ``weights``: (B, 1, P, T) fp32, which average the rows of each phrase.
+    ``columns``: of each sample (C,) int64. Samples with fewer rows have one several times, of no weight but once; what
+    stands for phrases that they lack means nothing.
+    """
+
+    rows: Tensor
+    weights: Tensor
+    columns: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, selections: Sequence[AttentionSelection]) -> SelectedRows:
+        most = max((one.rows for one in selections), key=len)
+        rows = [fill(one.rows if len(one.rows) else most[:1], len(most)) for one in selections]
+        phrases = pad_sequence([one.phrases for one in selections], batch_first=True, padding_value=-1)
+        names = torch.arange(max(one.num_phrases for one in selections), device=phrases.device)
+        members = (phrases[:, None] == names[:, None]).float()
+        weights = (members / members.sum(dim=2, keepdim=True))[:, None]
+        return cls(torch.stack(rows), weights, tuple(one.columns for one in selections))
+
+    def to(self, device: torch.device) -> SelectedRows:
+        """In three copies, however many samples there are."""
+        columns = torch.cat(self.columns).to(device, non_blocking=True).split([len(own) for own in self.columns])
+        rows, weights = (tensor.to(device, non_blocking=True) for tensor in (self.rows, self.weights))
+        return SelectedRows(rows, weights, tuple(columns))
+
+    def places(self, query: Tensor, num_keys: int) -> Tensor:
+        """Where along the third axis of queries (B, H, Q, D), the last of N tokens, the rows are: (B, H, T, D)."""
+        local = (self.rows - (num_keys - query.shape[2]))[:, None, :, None]
+        return local.expand(-1, query.shape[1], -1, query.shape[3])
+
+    def visible(self, mask: Tensor | None, num_keys: int, causal: bool, dtype: torch.dtype) -> Tensor:
+        """What is added to the scores of the rows, (B, 1 or H, T, N): 0 for keys that may be seen.
+
+        Args:
+            mask: None, or (1 or B, 1 or H, Q, >=N), additive float or bool (True = may attend). With a cache the Q
+                queries are the last of N.
+            causal: hide the keys after each row where there is no mask.
+        """
+        places = self.rows[:, None, :, None]
+        if mask is None:
+            hidden = (torch.arange(num_keys, device=places.device) > places) & causal
+        else:
+            local = (places - (num_keys - mask.shape[2])).expand(-1, mask.shape[1], -1, num_keys)
+            given = mask[..., :num_keys].expand(len(places), -1, -1, -1).gather(2, local)
+            if given.dtype != torch.bool:
+                return given.to(dtype)
+            hidden = ~given
+        return hidden.new_zeros(hidden.shape, dtype=dtype).masked_fill(hidden, -torch.inf)
 
 
-def attend_selected(
-    selection: AttentionSelection,
-    query: Tensor,
-    key: Tensor,
-    mask: Tensor | None,
-    scaling: float,
-    causal: bool,
-    heads: Tensor | None = None,
-) -> Tensor:
-    """Softmaxed attention of one sample's selected rows, averaged over each phrase.
+def fill(rows: Tensor, length: int) -> Tensor:
+    """(length,) rows, the first one again and again where there are fewer."""
+    return rows if len(rows) == length else torch.cat([rows, rows[:1].expand(length - len(rows))])
+
+
+def attend_selected(query: Tensor, key: Tensor, visible: Tensor, scaling: float, heads: Tensor | None = None) -> Tensor:
+    """Softmaxed attention of the selected rows to all keys, in as few operations as can be: a GPU counts them.
 
     Args:
-        query: (H, Q, D) and ``key``: (G, N, D), after rotary embedding. With a cache the Q queries are the last of N.
-        mask: None, or (1 or H, Q, >=N), additive float or bool (True = may attend).
-        causal: hide the keys after each row where ``mask`` is None.
+        query: (B, H, T, D) contiguous, and ``key``: (B, G, N, D), after rotary embedding.
+        visible: (B, 1 or H, T, N) of :meth:`SelectedRows.visible`, in the dtype of ``query``.
         heads: (K,) int64 heads to keep, all by default.
 
     Returns:
-        (P, K, C) fp32.
+        (B, K, T, N) fp32.
     """
-    if heads is not None and not len(heads):
-        return torch.zeros(selection.num_phrases, 0, len(selection.columns), device=query.device)
-    num_keys = key.shape[1]
-    rows = selection.rows.to(query.device)
-    local = rows - (num_keys - query.shape[1])
-    # Heads that share a key are stacked along the rows, so that the keys are never repeated.
-    queries = query[:, local].unflatten(0, (key.shape[0], -1))
-    scores = queries.flatten(1, 2) @ key.transpose(1, 2)
-    scores = scores.unflatten(1, (-1, len(rows))).flatten(0, 1)
-    if heads is not None:
-        heads = heads.to(query.device)
-        scores = scores[heads]
-        mask = mask[heads] if mask is not None and len(mask) > 1 else mask
-    scores = scores.float() * scaling
-    if mask is not None:
-        visible = mask[:, local, :num_keys]
-        scores = scores.masked_fill(~visible, -torch.inf) if mask.dtype == torch.bool else scores + visible
-    elif causal:
-        hidden = torch.arange(num_keys, device=rows.device) > rows[:, None]
-        scores = scores.masked_fill(hidden, -torch.inf)
-    probabilities = scores.softmax(dim=-1)[..., selection.columns.to(query.device)]
-    return torch.einsum('pt,htc->phc', selection.averaging.to(query.device), probabilities)
+    # The scores are added to what hides some of them, and scaled on the way. Heads that share a key are stacked along
+    # the rows, and samples stay apart: so the keys are never copied.
+    scores = visible.expand(-1, query.shape[1], -1, -1).clone(memory_format=torch.contiguous_format)
+    grouped = (tensor.view(*key.shape[:2], -1, tensor.shape[3]) for tensor in (scores, query))
+    for own, queries, keys in zip(*grouped, key.transpose(2, 3), strict=True):
+        own.baddbmm_(queries, keys, alpha=scaling)
+    return (scores if heads is None else scores[:, heads]).softmax(dim=-1, dtype=torch.float32)

@@ -5,6 +5,7 @@ Shape shorthand: L layers, H heads.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from logging import getLogger
 from typing import Any
 
@@ -75,12 +76,19 @@ class PretrainedLMM(nn.Module):
     @property
     def text_config(self) -> Any:
         """The language model's part of the config."""
-        return self.config.get_text_config()
+        return self._found('text_config', self.config.get_text_config)
 
     @property
     def decoder(self) -> nn.Module:
         """The stack of the language model's layers."""
-        return find_decoder(self.model, self.text_config)
+        return self._found('decoder', lambda: find_decoder(self.model, self.text_config))
+
+    def _found(self, name: str, find: Callable[[], Any]) -> Any:
+        """Part of the model, looked for once: that takes as long as some layers of a short text on a GPU."""
+        known = vars(self).setdefault('_found_parts', {})
+        if name not in known or known[name][0] is not self.model:
+            known[name] = (self.model, find())
+        return known[name][1]
 
     @property
     def num_layers(self) -> int:

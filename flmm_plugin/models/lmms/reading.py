@@ -64,7 +64,7 @@ class ReadingLMM(PretrainedLMM):
         heads = None
         if self.heads is not None:
             heads = heads_by_layer(self.heads, len(self.attention_layers), self.num_heads)
-        return record_outputs(self.model, samples, heads=heads, **options)
+        return record_outputs(self.model, self.decoder, samples, heads=heads, **options)
 
     def _read_parts(self, sample: LMMInputs, all_tokens: bool) -> LMMOutputs:
         """What all branches share first, and then the branches."""

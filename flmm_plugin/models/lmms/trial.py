@@ -35,7 +35,7 @@ def try_out(lmm: Any, sample: LMMInputs) -> Sight:
     last, columns = len(sample.input_ids) - 1, sample.finest_grid.columns.sort().values.tolist()
     # If all is causal, none of these rows sees its column: the token of the same kind that comes next.
     rows, seen = torch.tensor([columns[0], last - 1]), torch.tensor([columns[1], last])
-    selection = AttentionSelection(rows.to(lmm.device), torch.arange(2).to(lmm.device), seen.to(lmm.device), 2)
+    selection = AttentionSelection(rows, torch.arange(2), seen, 2)
 
     def stop(module: Any, args: Any, output: Any) -> None:
         raise _Reported

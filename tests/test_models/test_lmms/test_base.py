@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from flmm_plugin.errors import UserError
 from flmm_plugin.models.capture import attention
 from flmm_plugin.models.capture.hidden_states import find_decoder
+from flmm_plugin.models.capture.positions import KeptTokens
 from flmm_plugin.models.lmms import FrozenLMM
 from flmm_plugin.models.lmms.batching import split_batch
 from flmm_plugin.registry import MODELS
@@ -192,6 +195,55 @@ def embeddings(lmm: FrozenLMM, inputs: LMMInputs) -> torch.Tensor:
         lmm.model(**lmm.collate([inputs]))
     handle.remove()
     return seen[0]
+
+
+def test_texts_without_phrases_have_no_maps(lmm: FrozenLMM) -> None:
+    """By themselves and beside others."""
+    image = random_image(48, 96)
+    silent, phrased = (lmm.prepare(image, 'what ?', [Segment('a dog', phrase)]) for phrase in (-1, 0))
+    (alone,) = lmm([phrased])
+    for batch in ([silent], [silent, phrased], [phrased, silent]):
+        for sample, outputs in zip(batch, lmm(batch), strict=True):
+            assert len(outputs.attention_maps) == sample.num_phrases
+            assert outputs.hidden_states.shape[1] == len(sample.phrase_rows)
+            if sample is phrased:
+                torch.testing.assert_close(outputs.attention_maps, alone.attention_maps, atol=1e-6, rtol=0)
+
+
+def test_threads_do_not_disturb_one_another(lmm: FrozenLMM) -> None:
+    """Texts of several lengths that are grounded at once, beside an answer."""
+    if 'hybrid' in lmm.config.model_type:
+        pytest.skip("transformers changes this tower's layers while it runs")
+    samples = [
+        lmm.prepare(random_image(48, 96, seed=seed), 'what ?', [Segment('and ' * seed), Segment('a dog', 0)])
+        for seed in range(4)
+    ]
+    asked = lmm.prepare(random_image(48, 96), 'what ?')
+
+    def answer() -> torch.Tensor:
+        with torch.no_grad():
+            return lmm.answer(asked, KeptTokens(), do_sample=False, max_new_tokens=4, min_new_tokens=4, pad_token_id=0)
+
+    expected, words = [lmm([sample])[0] for sample in samples], answer()
+    with ThreadPoolExecutor(5) as pool:
+        answers = [pool.submit(answer) for _ in range(3)]
+        found = list(pool.map(lambda sample: lmm([sample])[0], samples * 4))
+        answers += [pool.submit(answer) for _ in range(3)]
+    for one, other in zip(found, expected * 4, strict=True):
+        torch.testing.assert_close(one.attention_maps, other.attention_maps, atol=1e-6, rtol=0)
+        torch.testing.assert_close(one.hidden_states, other.hidden_states, atol=1e-5, rtol=0)
+    assert all(torch.equal(one.result(), words) for one in answers)
+    assert not any('forward' in vars(module) for module in lmm.modules())
+
+
+def test_decoder_is_that_of_the_model_at_hand(lmm: FrozenLMM) -> None:
+    first = lmm.decoder
+    assert first is find_decoder(lmm.model, lmm.config.text_config) and lmm.decoder is first
+    copied = deepcopy(lmm)
+    assert copied.decoder is find_decoder(copied.model, copied.text_config) and copied.decoder is not first
+    assert copied.text_config is copied.config.get_text_config()
+    lmm.model = copied.model
+    assert lmm.decoder is copied.decoder and not any('_found' in name for name in lmm.state_dict())
 
 
 def test_masks_are_left_out_where_causality_is_all_they_say(lmm: FrozenLMM, monkeypatch: pytest.MonkeyPatch) -> None:
