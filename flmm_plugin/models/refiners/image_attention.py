@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from segment_anything.modeling.image_encoder import Attention, ImageEncoderViT
 from torch import Tensor
 
-#: Of the relative positions that are laid out at once: a CPU's cache must hold them.
-CPU_CHUNK_BYTES = 4 * 2**20
+#: Of the relative positions that are laid out at once, by kind of device. A CPU's cache must hold them; for 8 images of
+#: ViT-L they would take 9 GB of a GPU.
+CHUNK_BYTES = {'cpu': 4 * 2**20, 'cuda': 2**30}
 
 
 class FusedAttention(Attention):
@@ -42,11 +43,25 @@ class FusedAttention(Attention):
         height, width = query.shape[2:4]
         by_row, by_column = relative(height, self.rel_pos_h), relative(width, self.rel_pos_w)
         row_bytes = query[:, :, 0, :, 0].numel() * height * width * query.element_size()
-        size = height if query.device.type != 'cpu' else max(1, CPU_CHUNK_BYTES // row_bytes)
+        size = max(1, CHUNK_BYTES.get(query.device.type, CHUNK_BYTES['cuda']) // max(row_bytes, 1))
         for rows, row_positions in zip(query.split(size, dim=2), by_row.split(size), strict=True):
             vertical = torch.einsum('bhywd,ykd->bhywk', rows, row_positions)
             horizontal = torch.einsum('bhywd,wkd->bhywk', rows, by_column)
-            yield rows, (vertical[..., None] + horizontal[..., None, :]).flatten(4).flatten(2, 3)
+            yield rows, lay_out(vertical, horizontal).flatten(2, 3)
+
+
+def lay_out(vertical: Tensor, horizontal: Tensor) -> Tensor:
+    """What the rows (..., h) and the columns (..., w) of the keys add, for each of the keys (..., h * w)."""
+    height, width = vertical.shape[-1], horizontal.shape[-1]
+    if vertical.device.type == 'cpu':
+        return (vertical[..., None] + horizontal[..., None, :]).flatten(-2)
+    # A sum over axes of six takes a GPU many times as long as it takes to write it; a product with ones does not.
+    # Its kernels, and those of the attention, want rows that begin at multiples of 8.
+    places = torch.arange(height * width, device=vertical.device)
+    beside = torch.cat([places // width, places % width + height]).view(2, -1)
+    ones = vertical.new_zeros(height + width, -(-height * width // 8) * 8)
+    ones.scatter_(0, beside, 1.0)
+    return (torch.cat([vertical, horizontal], dim=-1) @ ones)[..., : height * width]
 
 
 def relative(size: int, embeddings: Tensor) -> Tensor:

@@ -12,11 +12,11 @@ from flmm_plugin.registry import MODELS
 from tests.tiny_flmm import tiny_refiner
 
 
-@pytest.mark.parametrize('chunk_bytes', [image_attention.CPU_CHUNK_BYTES, 1])
+@pytest.mark.parametrize('chunk_bytes', [2**22, 1])
 @pytest.mark.parametrize('relative', [True, False])
 def test_equals_segment_anything(relative: bool, chunk_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """All rows at once and one by one, on a window that is not square."""
-    monkeypatch.setattr(image_attention, 'CPU_CHUNK_BYTES', chunk_bytes)
+    monkeypatch.setitem(image_attention.CHUNK_BYTES, 'cpu', chunk_bytes)
     torch.manual_seed(0)
     attention = Attention(16, num_heads=2, use_rel_pos=relative, input_size=(5, 7))
     if relative:  # zero in a new model
