@@ -97,6 +97,7 @@ def parse_args() -> argparse.Namespace:
             one.add_argument('--plot', type=drawable, metavar='FILE.png', help='draw time and memory against tokens')
         if name == 'train':
             one.add_argument('--steps', type=int, default=0, help='further steps over which memory is watched')
+            one.add_argument('--amp', action='store_true', help='both ways in mixed precision (bfloat16)')
     epoch = what.add_parser('epoch', help="an epoch with the frozen parts' results on disk")
     epoch.add_argument('--config', required=True, help='config file whose model is trained on its training set')
     epoch.add_argument('--cfg-options', nargs='+', action=OptionsAction, help='as of tools/train.py')
@@ -121,7 +122,7 @@ def measure_subject(args: argparse.Namespace) -> dict[str, Any]:
     subject: Subject = PresetSubject(args.preset, args.layers, device=args.device, dtype=args.dtype)
     if args.config is not None:
         subject = ConfigSubject(args.config, device=args.device, dtype=args.dtype)
-    options = {name: getattr(args, name) for name in ('batch', 'steps') if name in args}
+    options = {name: getattr(args, name) for name in ('batch', 'steps', 'amp') if name in args}
     return WAYS[args.what][0](subject, args.tokens, args.phrases, args.repeats, **options)
 
 

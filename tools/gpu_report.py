@@ -3,7 +3,7 @@
 It needs torch, torchvision, transformers, mmengine, segment-anything and this checkout, no mmcv, mmdet or network.
 Parts: the tests of the models, those of conformance on the GPU; the forward pass; SAM's decoder and shared images;
 training; answers. Each ends in its time, and what it has by then is written: to --out as JSON and, beside it, to tables
-in Markdown.
+in Markdown. What a part leaves of its time, those after it have.
 """
 
 import argparse
@@ -23,6 +23,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, default=Path('gpu_report.json'), help='default: %(default)s')
     parser.add_argument('--parts', nargs='+', choices=PARTS, default=list(PARTS), help='default: all')
+    parser.add_argument('--minutes', type=float, help='that all of it may take (default: 11.8 for all parts)')
     parser.add_argument('--device', default='cuda')
     parser.add_argument('--dry-run', action='store_true', help='every part on tiny models, on the CPU')
     parser.add_argument('--from-json', type=Path, metavar='FILE', help='write the tables of a report alone')
@@ -40,7 +41,9 @@ def main() -> None:
         settings = settings_for(args.device, args.dry_run)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         report = dict(dry=args.dry_run, **circumstances(settings.device))
-        run_parts({name: PARTS[name] for name in args.parts}, settings, settings.seconds, report, args.out)
+        shares = {name: settings.seconds[name] for name in args.parts}
+        seconds = sum(shares.values()) if args.minutes is None else 60 * args.minutes
+        run_parts({name: PARTS[name] for name in args.parts}, settings, shares, seconds, report, args.out)
         args.out.with_suffix('.md').write_text(tables(report))
         print(tables(report), end='')
 

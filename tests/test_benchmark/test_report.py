@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import sys
 import time
@@ -16,9 +17,9 @@ import torch
 
 from flmm_plugin.benchmark.plain_losses import CrossEntropyLoss, DiceLoss
 from flmm_plugin.benchmark.report.parts import PARTS, attempt
-from flmm_plugin.benchmark.report.running import Keep, run_parts
+from flmm_plugin.benchmark.report.running import Keep, notes_of, run_parts
 from flmm_plugin.benchmark.report.settings import DRY, settings_for
-from flmm_plugin.benchmark.report.tables import ASKED, tables
+from flmm_plugin.benchmark.report.tables import ASKED, read_report, tables
 from flmm_plugin.benchmark.report.waits import waits_of_host
 from flmm_plugin.errors import UserError
 from flmm_plugin.registry import MODELS
@@ -52,16 +53,21 @@ def killed(settings: Any, keep: Keep) -> None:
 def test_what_befalls_a_part_leaves_what_it_had(tmp_path: Path) -> None:
     out = tmp_path / 'report.json'
     # The server of processes imports everything with the first of them, which may take long.
-    parts = dict(good=good, broken=broken, killed=killed, endless=endless)
-    report = run_parts(parts, 21, dict(good=60, broken=60, killed=60, endless=5), dict(ABOUT), out)
+    parts = dict(good=good, broken=broken, endless=endless, killed=killed)
+    shares = dict(good=60, broken=60, killed=60, endless=5)
+    report = run_parts(parts, 21, shares, 100, dict(ABOUT), out)
     assert json.loads(out.read_text()) == report and list(tmp_path.iterdir()) == [out]
     statuses = {name: part['status'] for name, part in report['parts'].items()}
     assert statuses == dict(
-        endless='ran out of its 5 seconds',
+        endless=statuses['endless'],
         broken='UserError: no such thing',
         killed='its process ended with 9',
         good='done',
     )
+    # Of what the others left, in proportion to what comes after it.
+    left = 100 - sum(report['parts'][name]['seconds'] for name in ('good', 'broken'))
+    limit = re.fullmatch(r'ran out of its (\d+) seconds', statuses['endless'])
+    assert limit and int(limit[1]) == pytest.approx(left * 5 / 65, abs=1.5)
     for name in ('endless', 'broken', 'killed'):
         assert report['parts'][name]['results'] == {'before': {'value': 21}}
     assert report['parts']['good']['results'] == {'first': {'value': 42}}
@@ -96,8 +102,9 @@ def test_dry_run_goes_through_every_part(dry_run: Path) -> None:
         assert not any('error' in result for result in results[part].values())
     assert len(results['extract']) == len(DRY.presets) * len(DRY.batches) * len(DRY.tokens)
     for name in DRY.presets:
-        (row,) = results['train'][name]['train']
-        assert row['peak_bytes']['ours'] > 1e8 and row['max_difference'] < 1e-4
+        for precision, limit in (('fp32', 1e-4), ('mixed precision', 0.05)):
+            (row,) = results['train'][f'{name}, {precision}']['train']
+            assert row['peak_bytes']['ours'] > 1e8 and row['max_difference'] < limit
         assert len(results['train'][f'profile of {name}']['operations']) == 10
 
 
@@ -114,8 +121,10 @@ def test_tables_are_those_of_the_json(
     for name, side, limit in ASKED:
         (line,) = (line for line in lines if line.startswith(f'| {name} | {side} {limit:g} | '))
         assert float(line.split('|')[3].split(':')[0]) > 0
-    for wanted in ('tiny, batch 2, float32, 2 phrases:', 'tiny-qwen2.5-vl, batch 2, float32, 2 phrases:', '3 phrases:'):
-        assert wanted in lines
+    for name in DRY.presets:
+        for precision in ('float32', 'float32 in mixed precision'):
+            assert f'{name}, batch 2, {precision}, 2 phrases:' in lines
+    assert '3 phrases:' in lines
 
 
 def test_report_that_was_cut_off_and_rows_without_room() -> None:
@@ -137,6 +146,16 @@ def test_report_that_was_cut_off_and_rows_without_room() -> None:
     assert "| SAM's decoder, one by one / at once | at least 4 |  |" in lines
     (line,) = (line for line in lines if line.startswith('| 3000 |'))
     assert line.count('no room') == 4
+
+
+def test_what_the_part_had_that_a_run_was_cut_off_in(tmp_path: Path) -> None:
+    out = tmp_path / 'report.json'
+    out.write_text(json.dumps(dict(ABOUT, parts={})))
+    outcome = dict(device='cuda', passed=7, skipped=0, failed=[], finished=False)
+    notes_of('tests', out).write_text(json.dumps(dict(name='tests', result=outcome)) + '\n{"name": "te')
+    notes_of('no such part', out).write_text('{}')
+    lines = tables(read_report(out)).splitlines()
+    assert '| `tests` | cut off |  |' in lines and '7 passed, 0 failed, 0 skipped on cuda (cut off)' in lines
 
 
 def test_a_whole_run_takes_less_than_twelve_minutes() -> None:

@@ -9,6 +9,7 @@ from flmm_plugin.benchmark import training
 from flmm_plugin.benchmark.subject import PresetSubject
 from flmm_plugin.benchmark.training import build_models, losses_and_gradients, make_samples, measure_training, table
 from flmm_plugin.errors import UserError
+from flmm_plugin.models.flmm import FLMM
 from tests.test_benchmark.conftest import WriteConfig
 
 TINY = PresetSubject('tiny')
@@ -46,6 +47,18 @@ def test_result_says_what_was_measured() -> None:
     assert sum(part['percent'] for part in row['breakdown'].values()) == pytest.approx(100)
     assert all(part['ms'] > 0 for part in row['breakdown'].values())
     assert len(table(result).splitlines()) == 3 + 3 + len(PARTS)
+
+
+def test_both_ways_mix_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    mixed = []
+    loss = FLMM.loss
+    monkeypatch.setattr(FLMM, 'loss', lambda *args: mixed.append(torch.is_autocast_enabled('cpu')) or loss(*args))
+    plain = measure_training(TINY, [60], phrases=1, repeats=1, batch=1)
+    assert mixed and not any(mixed) and not plain['amp']
+    mixed.clear()
+    result = measure_training(TINY, [60], phrases=1, repeats=1, batch=1, amp=True)
+    assert mixed and all(mixed) and result['amp']
+    assert 0 < result['train'][0]['max_difference'] < 0.05
 
 
 def test_model_without_a_refiner(write_config: WriteConfig) -> None:

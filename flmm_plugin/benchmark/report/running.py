@@ -22,13 +22,19 @@ KILLED_AFTER = 5.0  # seconds that a part has to end once it was told to
 
 
 def run_parts(
-    parts: Mapping[str, Part], settings: Any, limits: Mapping[str, float], report: dict[str, Any], out: Path
+    parts: Mapping[str, Part],
+    settings: Any,
+    shares: Mapping[str, float],
+    seconds: float,
+    report: dict[str, Any],
+    out: Path,
 ) -> dict[str, Any]:
     """Run the parts in turn and write ``report`` to ``out`` whenever one of them has ended.
 
     Args:
         settings: what each part is called with.
-        limits: seconds that each part may take.
+        shares: of the time, of each part. What one of them leaves, those after it have.
+        seconds: that all of them may take.
 
     Returns:
         The report, with a dict under ``parts`` for each: ``status`` (``done``, ``ran out of its N seconds`` or what
@@ -36,12 +42,19 @@ def run_parts(
     """
     report['parts'] = {}
     write(report, out)
-    for name, part in parts.items():
+    end, names = time.monotonic() + seconds, list(parts)
+    for index, name in enumerate(names):
         print(f'{name} ...', flush=True)
-        report['parts'][name] = found = run_part(part, settings, limits[name], out.with_suffix(f'.{name}.jsonl'))
+        limit = (end - time.monotonic()) * shares[name] / sum(shares[later] for later in names[index:])
+        report['parts'][name] = found = run_part(parts[name], settings, limit, notes_of(name, out))
         write(report, out)
         print(f'{name}: {found["status"]}, {found["seconds"]:.0f} s', flush=True)
     return report
+
+
+def notes_of(part: str, out: Path) -> Path:
+    """The file of what a part has while it runs; it stays beside the report where the whole run is cut off."""
+    return out.with_suffix(f'.{part}.jsonl')
 
 
 def write(report: dict[str, Any], out: Path) -> None:
