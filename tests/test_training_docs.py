@@ -19,7 +19,7 @@ def test_files_exist() -> None:
 
 
 #: Arguments of MMEngine's own that no config of ours spells out.
-OPTIONAL = ('optim_wrapper.accumulative_counts', 'default_hooks.checkpoint.save_best')
+OPTIONAL = ('optim_wrapper.accumulative_counts', 'optim_wrapper.dtype', 'default_hooks.checkpoint.save_best')
 
 
 def test_options_are_keys_of_the_tiny_config() -> None:
