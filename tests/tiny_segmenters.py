@@ -130,7 +130,7 @@ KINDS: dict[str, tuple[str, Callable[[], tuple[Any, Any]]]] = {
     'sam': ('4.48', sam),
     'sam_hq': ('4.52', sam_hq),
     'sam2': ('4.56', sam2),
-    'edgetam': ('5.0', edgetam),  # the config of 4.57 asks the Hub for a default, even where it is not used
+    'edgetam': ('5.24', edgetam),  # earlier configs ask the Hub for a default, even where it is not used
     'sam3_tracker': ('5.0', sam3_tracker),
 }
 AVAILABLE = [kind for kind, (since, _) in KINDS.items() if Version(since) <= Version(transformers.__version__)]

@@ -121,7 +121,7 @@ def test_grounding_after_generate_and_in_a_second_turn_equals_a_full_pass(lmm: A
     """Also where other pictures are read in between, whose positions the model then keeps as its state."""
     specials = [token for word, token in lmm.processor.tokenizer.get_vocab().items() if word[0] in '<[]']
     specials += beyond_words(lmm)
-    greedy = dict(do_sample=False, max_new_tokens=5, suppress_tokens=specials)
+    greedy = dict(do_sample=False, min_new_tokens=5, max_new_tokens=5, suppress_tokens=specials)
     prompt = lmm.prepare(random_image(*SIZES[0]), 'describe this image')
     other = lmm.prepare(random_image(*SIZES[3]), 'describe')
     past, known = KeptTokens(), 0
@@ -167,7 +167,7 @@ def test_answers_together_are_those_alone(lmm: AutoLMM) -> None:
     prompts = [lmm.prepare(random_image(*size, seed=9 + i), 'what is it?') for i, size in enumerate(SIZES)]
     marks = [getattr(lmm.config, f'vision_{end}_token_id', lmm.image_token_id) for end in ('start', 'end')]
     special = [*lmm.processor.tokenizer.all_special_ids, lmm.image_token_id, *marks, *beyond_words(lmm)]
-    options = dict(do_sample=False, max_new_tokens=8, suppress_tokens=special)
+    options = dict(do_sample=False, min_new_tokens=2, max_new_tokens=8, suppress_tokens=special)
     together = answer_together(lmm, prompts, **options)
     for prompt, (ids, past) in zip(prompts, together, strict=True):
         alone = lmm.answer(prompt, **options)[0, len(prompt.input_ids) :].tolist()

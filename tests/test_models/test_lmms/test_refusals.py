@@ -30,7 +30,7 @@ TYPES = {
         ('instructblip', 'instructblipvideo', 'kosmos-2', 'kosmos-2.5', 'deepseek_ocr2'), 'queries of a resampler'
     ),
     **dict.fromkeys(('blip', 'git', 'hy_v4_vl', 'inkling2', 'inkling2_loop'), 'SDPA'),
-    **dict.fromkeys(('dots3_note', 'glm5_next', 'mistral_large4', 'qwen4_exp'), 'indexed_attention'),
+    **dict.fromkeys(('dots3_note', 'glm5_next', 'mistral_large4', 'qwen4_exp'), 'whose attention is not captured'),
     'unlimited_ocr': 'reference_sliding_attention',
     'inkling_mm_model': 'hybrid_sliding',
     'pi0': 'no layers',
