@@ -154,6 +154,6 @@ def read_report(path: Path) -> dict[str, Any]:
     for name in WRITERS:
         notes = notes_of(name, path)
         if name not in report['parts'] and notes.exists():
-            results, error = read(notes)
-            report['parts'][name] = dict(status=error or 'cut off', seconds=None, results=results)
+            results, reason = read(notes)
+            report['parts'][name] = dict(status=reason or 'cut off', seconds=None, results=results)
     return report
