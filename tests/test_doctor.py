@@ -17,7 +17,7 @@ from flmm_plugin.doctor.machine import check_disk, check_operators
 from flmm_plugin.doctor.packages import Support, check_combinations, check_package, check_python, release
 from flmm_plugin.models.lmms import AutoLMM
 from flmm_plugin.structures import LMMOutputs
-from tests.auto_families import FAMILIES
+from tests.auto_families import FAMILIES, SHIPPED
 
 REPO = Path(__file__).resolve().parents[1]
 NUMPY = Support('numpy', '1.23', '2', essential=False, remedy='take numpy 1')
@@ -131,7 +131,7 @@ def test_reports_instead_of_crashing_where_nothing_is_installed():
     assert '[FAIL] torch: not installed' in result.stdout and '[FAIL] mmcv operators' in result.stdout
 
 
-@pytest.mark.parametrize('name', ['tiny_llava', 'tiny_qwen'])
+@pytest.mark.parametrize('name', SHIPPED)
 def test_certificate_of_the_shipped_lmms(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.chdir(tmp_path)
     found = list(certify(f'flmm_plugin::{name}'))
@@ -149,6 +149,7 @@ def test_certificate_of_the_shipped_lmms(name: str, monkeypatch: pytest.MonkeyPa
     assert (tmp_path / 'certificate.png').stat().st_size > 0
 
 
+@pytest.mark.skipif('internvl' not in FAMILIES, reason='earlier releases have no InternVL')
 def test_certificate_of_a_config_and_processor_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.chdir(tmp_path)
     folder = FAMILIES['internvl'](tmp_path / 'lmm')

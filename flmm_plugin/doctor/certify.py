@@ -109,7 +109,7 @@ def from_eager(lmm: Any, samples: Any) -> float:
     """Against transformers' own eager attention."""
     sample = samples[0]
     (captured,) = lmm([sample])
-    config = lmm.config.get_text_config()
+    config = lmm.decoder.config  # in transformers 4.48 a copy of the one that the LMM's own holds
     routed = config._attn_implementation
     config._attn_implementation = 'eager'
     try:

@@ -36,18 +36,18 @@ def known(*families: tuple[str, Maker, str]) -> dict[str, Maker]:
 
 
 FAMILIES = known(
-    ('qwen2_vl', rotary.save_qwen2_vl, 'Qwen2VLProcessor'),
+    ('qwen2_vl', rotary.save_qwen2_vl, 'Qwen2VLImageProcessorFast'),
     ('qwen2_5_vl', rotary.save_qwen2_5_vl, 'Qwen2_5_VLProcessor'),
     ('qwen3_vl', rotary.save_qwen3_vl, 'Qwen3VLProcessor'),
     ('glm4v', rotary.save_glm4v, 'Glm4vMoeConfig'),  # before that its fast processor fails by itself
     ('mistral3', rotary.save_mistral3, 'Mistral3Config'),
     ('internvl', tiles.save_internvl, 'InternVLProcessor'),
-    ('llava_onevision', tiles.save_llava_onevision, 'LlavaOnevisionProcessor'),
+    ('llava_onevision', tiles.save_llava_onevision, 'LlavaOnevisionImageProcessorFast'),
     ('idefics3', tiles.save_idefics3, 'Idefics3Processor'),
     ('cohere2_vision', tiles.save_cohere2_vision, 'Cohere2VisionProcessor'),
     ('lfm2_vl', tiles.save_lfm2_vl, 'Lfm2VlProcessor'),
     ('gemma3', squares.save_gemma3, 'Gemma3Processor'),
-    ('paligemma', squares.save_paligemma, 'PaliGemmaProcessor'),
+    ('paligemma', squares.save_paligemma, 'SiglipImageProcessorFast'),
 )
 LLAMA4, FAULTY = ('llama4', more_tiles.save_llama4, 'Llama4Processor'), TRANSFORMERS.release[:2] == (5, 24)
 # Tried after all of that was written, and found to work.
@@ -99,14 +99,15 @@ FURTHER = MORE_FAMILIES | known(
     ('minicpmv4_7', latest.save_minicpmv4_7, 'MiniCPMV4_7Config'),
     ('llava_next_video', others.save_llava_next_video, 'LlavaNextVideoVideoProcessor'),
 )
+SHIPPED = ('tiny_llava', 'tiny_qwen') if 'qwen2_5_vl' in FAMILIES else ('tiny_llava',)
 # Those that cannot be grounded.
 REFUSED = known(
-    ('paligemma2', refused.save_paligemma2, 'PaliGemmaProcessor'),
+    ('paligemma2', refused.save_paligemma2, 'SiglipImageProcessorFast'),
     ('internvl_gpt_oss', refused.save_internvl_gpt_oss, 'GptOssConfig'),
     ('idefics2', refused.save_idefics2, 'Idefics2Processor'),
     ('aria', refused.save_aria, 'AriaProcessor'),
     ('blip2', refused.save_blip2, 'Blip2Processor'),
-    ('mllama', refused.save_mllama, 'MllamaProcessor'),
+    ('mllama', refused.save_mllama, 'Gemma3Processor'),  # the first whose own processor takes a chat template
     ('florence2', refused.save_florence2, 'Florence2Processor'),
     *([LLAMA4] if FAULTY else []),
 )

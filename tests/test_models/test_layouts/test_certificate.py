@@ -18,7 +18,7 @@ from flmm_plugin.models.layouts.layout import Layout
 from flmm_plugin.models.layouts.ramp import Shown, measure
 from flmm_plugin.models.layouts.tiles import Tile, square_tiles
 from flmm_plugin.models.lmms import AutoLMM
-from tests.auto_families import FAMILIES, MORE_FAMILIES
+from tests.auto_families import FAMILIES, MORE_FAMILIES, SHIPPED
 from tests.tiny_llava import save_tiny_llava
 
 WRONG: dict[str, Callable[[Tensor], Tensor]] = {
@@ -72,7 +72,7 @@ def spoilt(layout: Layout, fault: str) -> Layout:
     return Layout((moved(coarse), moved(fine)))
 
 
-@pytest.mark.parametrize('name', ['tiny_llava', 'tiny_qwen'])
+@pytest.mark.parametrize('name', SHIPPED)
 def test_trained_tower_with_and_without_localising(name: str, monkeypatch: pytest.MonkeyPatch):
     lmm = AutoLMM(f'flmm_plugin::{name}', certify=False)
     (first, *_) = certify_layout(lmm)
@@ -112,7 +112,7 @@ def test_processor_without_pixel_values():
 def test_resampler_is_refused(tiny_llava_dir, monkeypatch: pytest.MonkeyPatch):
     """Tokens that all see everything, as queries of a resampler do."""
     lmm = AutoLMM(str(tiny_llava_dir), certify=False)
-    projector = lmm.model.model.multi_modal_projector
+    projector = next(module for name, module in lmm.model.named_modules() if name.endswith('multi_modal_projector'))
     projector.register_forward_hook(lambda module, args, out: torch.tanh(out.mean(-2, keepdim=True)).expand_as(out))
     with pytest.raises(LayoutError, match='resampler'):
         certify_layout(lmm)

@@ -12,7 +12,7 @@ from flmm_plugin.models.refiners.candidates import agreement, choose, cut
 from flmm_plugin.models.refiners.points import prompt_points
 from flmm_plugin.registry import MODELS
 from tests.tiny_flmm import random_image, tiny_refiner
-from tests.tiny_segmenters import save_segmenter
+from tests.tiny_segmenters import AVAILABLE, save_segmenter
 
 SIZE = (40, 60)
 IMAGE = random_image(*SIZE)
@@ -41,7 +41,7 @@ def test_no_second_and_no_negative_point_where_there_is_none() -> None:
     assert labels.tolist() == [[1, -1, 0]]
 
 
-@pytest.mark.parametrize('kind', ['segment-anything', 'sam', 'sam2'])
+@pytest.mark.parametrize('kind', ['segment-anything', *(kind for kind in ('sam', 'sam2') if kind in AVAILABLE)])
 def test_points_reach_the_decoder(kind: str, tmp_path: Path) -> None:
     """The official forward pass of each gives the same masks for the same points."""
     torch.manual_seed(0)
