@@ -27,7 +27,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', default='cuda')
     parser.add_argument('--dry-run', action='store_true', help='every part on tiny models, on the CPU')
     parser.add_argument('--from-json', type=Path, metavar='FILE', help='write the tables of a report alone')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.minutes is not None and not args.minutes > 0:
+        parser.error(f'--minutes must be more than 0, got {args.minutes:g}')
+    return args
 
 
 def main() -> None:

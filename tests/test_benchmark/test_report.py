@@ -158,6 +158,14 @@ def test_what_the_part_had_that_a_run_was_cut_off_in(tmp_path: Path) -> None:
     assert '| `tests` | cut off |  |' in lines and '7 passed, 0 failed, 0 skipped on cuda (cut off)' in lines
 
 
+@pytest.mark.parametrize('minutes', ['0', '-1', 'nan'])
+def test_no_time_is_refused(minutes: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, 'argv', [str(TOOL), '--dry-run', '--minutes', minutes])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(TOOL), run_name='__main__')
+    assert '--minutes must be more than 0' in capsys.readouterr().err
+
+
 def test_a_whole_run_takes_less_than_twelve_minutes() -> None:
     settings = settings_for('cuda', dry=False)
     assert list(settings.seconds) == list(PARTS) and sum(settings.seconds.values()) < 12 * 60

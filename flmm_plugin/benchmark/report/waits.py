@@ -28,8 +28,8 @@ def profile_step(subject: Subject, tokens: int, phrases: int, batch: int) -> dic
 
     Returns:
         ``waits``: how often the host waited for the GPU, by the place in the code (None on a CPU), from the batch to
-        its losses; ``ours`` of them lie in this package. ``operations``: the dearest ones (on a GPU its
-        kernels), with the milliseconds that they take themselves and the number of their calls.
+        its losses; ``ours`` of them lie in this package. ``operations``: the dearest ones, of a GPU its kernels, with
+        the milliseconds that they take themselves and the number of their calls.
     """
     model = subject.model(tokens, phrases).train()
     mix_precisions(model)
